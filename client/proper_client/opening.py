@@ -66,7 +66,7 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
     known = {**adapted.tensors("population"), **adapted.tensors("group")}
     known[EMBEDDING] = adapted.users.embedding
     shapes = {name: tuple(tensor.shape[1:]) for name, tensor in known.items()}
-    sizes = Sizes(Reader(adapted).width, manifest.method.experts)
+    sizes = Sizes(*Reader(adapted).widths, manifest.method.experts)
     shapes |= sizes.reading()
     release = read_release(folder, loaded.fingerprint, split_by_part(shapes))
     for part in PARTS:

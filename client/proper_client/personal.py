@@ -4,7 +4,7 @@
     2. train the user LoRA
     3. train the LoRA-aware router from the shipped warm start
     4. choose, on entries kept aside, which level answers this user best
-    5. learn the kept entries as well
+    5. learn the kept entries as well, from where all entries lie
 
 PROPER, section 3.3; 1, 4 and 5 are ours. Nothing here leaves the device. Many users
 are trained in one pass; each result is the one of training alone.
@@ -21,7 +21,7 @@ from torch import Tensor
 from proper_client.answer import Answerer
 from proper_client.reading import Reader
 from proper_shared.encoding import Encoder, Example
-from proper_shared.grouping import DOUBT, first_embedding
+from proper_shared.grouping import first_embedding
 from proper_shared.history import User, split_for_validation
 from proper_shared.method.cohort import Job, generator_for, train_cohort
 from proper_shared.method.config import Recipe
@@ -188,26 +188,25 @@ class Personaliser:
         self.choose(people, aside)
         more = [seat for seat, kept in enumerate(aside) if kept]
         if self.recipe.absorb > 0 and more:  # who kept nothing aside has learnt it all
+            whole = [learnt[seat] + aside[seat] for seat in more]
+            for seat, own in zip(more, whole, strict=True):
+                people[seat].tensors[EMBEDDING] = self._placed(own).tensors[EMBEDDING]
             self._train(
                 [people[seat] for seat in more],
                 [names[seat] for seat in more],
-                [learnt[seat] + aside[seat] for seat in more],
+                whole,
                 self.recipe.shortened(),
                 progress,
             )
         return people
 
     def _placed(self, examples: Sequence[Example]) -> Personal:
-        """Return a newcomer who stands where their entries lie.
-
-        The place of few entries is drawn towards the mean of all users.
-        """
+        """Return a newcomer who stands where their entries lie."""
         person = self.newcomer()
         features = self.reader.read(examples, self.encoder.padding)
         mean = person.tensors[EMBEDDING]
-        own = torch.from_numpy(first_embedding(self.reading, features, len(mean)))
-        trust = len(examples) / (len(examples) + DOUBT)
-        person.tensors[EMBEDDING] = mean + trust * (own.to(mean.device) - mean)
+        own = first_embedding(self.reading, features, len(mean))
+        person.tensors[EMBEDDING] = torch.from_numpy(own).to(mean.device)
         return person
 
     def _train(

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from proper_shared.encoding import IGNORED, Example, collate
-from proper_shared.grouping import WIDTH
+from proper_shared.grouping import WIDTH, Features
 from proper_shared.method.cohort import generator_for
+from proper_shared.method.config import FEED_FORWARD
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 
 NEWEST = 64  # entries of a user that tell where they lie
@@ -18,27 +17,27 @@ ROWS = 16  # read at once; logits of a large vocabulary are wide
 
 
 class Reader:
-    """Reads last hidden states and their gradients under the population model.
+    """Reads what goes into the last feed-forward product, and what the loss asks of it.
 
     Args:
         adapted: its experts and user LoRAs are not used while reading.
+
+    Attributes:
+        widths: of inputs and gradients, m and w.
     """
 
     def __init__(self, adapted: AdaptedModel) -> None:
         self.adapted = adapted
-        head: nn.Module = adapted.model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        self.head = head
-        self.weight = cast("Tensor", head.weight)  # (V, d)
-        size = self.weight.shape[1]
-        self.width = min(size, WIDTH)
-        self.projection = torch.eye(size)
-        if size > WIDTH:  # public: the same on every device
-            drawn = torch.randn(size, WIDTH, generator=generator_for(0, "grouping"))
-            self.projection = drawn / WIDTH**0.5
+        head = cast("nn.Linear", adapted.model.get_output_embeddings())  # type: ignore[no-untyped-call]
+        self.weight = head.weight  # (V, w)
+        self.product = _last_product(adapted.model)
+        bare = cast("nn.Linear", getattr(self.product, "base", self.product))
+        self.projections = _projection(bare.in_features), _projection(head.in_features)
+        self.widths = self.projections[0].shape[1], self.projections[1].shape[1]
 
     @torch.no_grad()
-    def read(self, examples: Sequence[Example], padding: int) -> NDArray[np.float32]:
-        """Return (2, n, m): state and gradient at each target token, in order.
+    def read(self, examples: Sequence[Example], padding: int) -> Features:
+        """Return the features of each target token, in order.
 
         Args:
             examples: of one user, in time order; the newest alone are read.
@@ -49,12 +48,15 @@ class Reader:
             self._read(newest[start : start + ROWS], padding)
             for start in range(0, len(newest), ROWS)
         ]
-        return torch.cat(parts, dim=1).numpy()
+        both = [torch.cat(part) for part in zip(*parts, strict=True)]
+        x, d = (a @ p for a, p in zip(both, self.projections, strict=True))
+        return Features(x.numpy(), d.numpy())
 
-    def _read(self, examples: Sequence[Example], padding: int) -> Tensor:
+    def _read(self, examples: Sequence[Example], padding: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and negative gradients, (n, *), as wide as they are."""
         batch = collate([examples], padding)
         seen: list[Tensor] = []
-        hook = self.head.register_forward_pre_hook(
+        hook = self.product.register_forward_pre_hook(
             lambda _module, inputs: seen.append(inputs[0])
         )
         self.adapted.users.use()
@@ -65,8 +67,24 @@ class Reader:
         finally:
             hook.remove()
         known = batch.targets != IGNORED  # (b, K)
-        states = seen[0][:, :-1].float().cpu()[known]  # (n, d)
-        wrong = logits[known].softmax(-1)  # (n, V)
-        wrong[torch.arange(len(wrong)), batch.targets[known]] -= 1
-        gradients = wrong @ self.weight.detach().float().cpu()  # (n, d)
-        return torch.stack([states, gradients]) @ self.projection  # (2, n, m)
+        before = slice(-known.shape[1] - 1, -1)  # each token is asked one earlier
+        inputs = seen[0][:, before].float().cpu()[known]
+        wanted = -logits[known].softmax(-1)  # (n, V)
+        wanted[torch.arange(len(wanted)), batch.targets[known]] += 1
+        return inputs, wanted @ self.weight.detach().float().cpu()
+
+
+def _last_product(model: nn.Module) -> nn.Module:
+    """Return the last down projection, bare or adapted."""
+    leaf = f".{FEED_FORWARD[-1]}"
+    found: list[nn.Module] = [m for n, m in model.named_modules() if n.endswith(leaf)]
+    return found[-1]
+
+
+def _projection(size: int) -> Tensor:
+    """Return (size, min(size, WIDTH)): public, the same on every device."""
+    if size <= WIDTH:
+        return torch.eye(size)
+    drawn = torch.randn(size, WIDTH, generator=generator_for(0, "grouping"))
+    projection: Tensor = drawn / WIDTH**0.5
+    return projection

@@ -30,11 +30,11 @@ from proper_shared.backbone import Backbone
 from proper_shared.encoding import Encoder, Example
 from proper_shared.errors import DataError
 from proper_shared.grouping import (
+    Features,
     Grouping,
     Sizes,
     answer,
     first_embedding,
-    phase_of,
 )
 from proper_shared.method.cohort import (
     Job,
@@ -98,9 +98,9 @@ class Trainer:
             for stage in STAGES
         }
         self._merged = ""
-        self._features: dict[tuple[str, User], NDArray[np.float32]] = {}
+        self._features: dict[tuple[str, User], Features] = {}
         self._reader = Reader(self.adapted)
-        self.sizes = Sizes(self._reader.width, method.experts)
+        self.sizes = Sizes(*self._reader.widths, method.experts)
         self._examples: dict[User, list[Example]] = {}
 
     def shape(self, stage: TrainedStage) -> Shape:
@@ -133,8 +133,8 @@ class Trainer:
     def group_part(
         self, schedule: Schedule, population: Part, grouping: Grouping
     ) -> Part:
-        """Return the group part, whose user-aware routers start at the centres."""
-        values = {**self._fresh["group"], **population.values, **grouping.values}
+        """Return the group part, whose user-aware routers start at one group each."""
+        values = {**self._fresh["group"], **population.values, **grouping.found()}
         routers = grouping.routers(self.method.embedding_size)
         values |= {name: routers for name in values if name.endswith(".w_u")}
         return Part("group", self.shape("group"), schedule, values)
@@ -161,7 +161,7 @@ class Trainer:
             if not member.user.profile:
                 raise DataError(f"user {member.user.user_id} has no entries")
         if order.stage == "grouping":
-            return self._signatures(order, members)
+            return self._answer_grouping(order, members)
         shape = self.shape(order.stage)
         received = shape.outgoing().unpack(order.parameters)
         names = [n for n in (*shape.frozen, *shape.trained) if n[:9] != "grouping."]
@@ -258,19 +258,18 @@ class Trainer:
             member.state["embedding"] = first_embedding(received, features, size)
         return torch.stack([torch.from_numpy(m.state["embedding"]) for m in members])
 
-    def _signatures(self, order: Order, members: Sequence[Member]) -> list[Vector]:
+    def _answer_grouping(self, order: Order, members: Sequence[Member]) -> list[Vector]:
         """Answer a round of the grouping; no state is kept."""
         population = {n: a.shape for n, a in self._fresh["population"].items()}
         values = self.sizes.outgoing(population).unpack(order.parameters)
         self._load("grouping", {name: values[name] for name in population})
-        phase = phase_of(order.round, order.schedule.rounds)
         return [
-            answer(phase, self.sizes, values, features)
+            answer(order, self.sizes, values, features)
             for features in self._features_of(members)
         ]
 
-    def _features_of(self, members: Sequence[Member]) -> list[NDArray[np.float32]]:
-        """Return for each member (2, n, m), read once under the population model."""
+    def _features_of(self, members: Sequence[Member]) -> list[Features]:
+        """Return each member's features, read once under the population model."""
         for member in members:
             key = (self._merged, member.user)
             if key not in self._features:

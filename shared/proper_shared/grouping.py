@@ -1,52 +1,80 @@
-"""Find groups before they are trained: spectral clustering of users, by sums alone.
+"""Find groups before they are trained: a mixture over users, fitted by sums alone.
 
 Experts that start from nothing must find users who are alike and learn what they have
-in common at once, and mostly do neither. So the coordinator first learns where users
-lie, from what their entries ask of the population model. For each target token let h
-be the last hidden state and d the gradient of the loss in it (both put through a
-public random projection where they are wide). In three phases, each a plain sum:
+in common at once, and mostly do neither. So the coordinator first learns which groups
+there are, from what users' entries ask of the population model. For each target token
+let x be what goes into the last feed-forward product and d the downhill direction of
+the loss in the last hidden state (both put through a public random projection where
+they are wide). Two phases, each a plain sum over users:
 
-    moments   means and second moments of h and d; from them whitenings of both
-    axes      second moment of the signatures; its leading eigenvectors
-    centres   k-means on the signatures along these axes, several starts at once
+    moments   means and second moments of x and d; from them whitenings of both
+    mixture   expectation maximisation, several starts at once
 
-A signature is mean(h' d'^T) with h', d' whitened, at unit length: the gradient that the
-user asks of the output layer, with the usual Kronecker preconditioner (K-FAC, arXiv
-1503.05671). Without whitening, users are told apart by how often they use a label and
-not by what they do with a text (see docs/log.md). Signatures and places stay on the
-device; the centres become the rows of the first user-aware routers.
+With x', d' whitened, x' d'^T is the change that a token asks of that last product, with
+the usual Kronecker preconditioner (K-FAC, arXiv 1503.05671). Group g is a matrix M_g
+that answers x' by M_g^T x'; a user belongs to the group whose answers fit all of the
+user's tokens i, that is, whose change lowers their loss most (to second order):
 
-Letters: m width of h and d, p and c whitened widths of h and d, q axes, E centres,
-R starts of k-means.
+    gain(u, g) = sum_i  <x'_i d'_i^T, M_g> - |M_g^T x'_i|^2 / 2
+
+    r(u, g) = softmax_g(b gain(u, g))                                  (on the device)
+    M_g = (sum_u r X_u + ridge)^-1 sum_u r Y_u,  X_u = sum_i x'x'^T, Y_u = sum_i x'd'^T
+
+b < 1, since tokens of one user are not independent, and it rises from near zero, so
+that no start commits early. Where a user lies is r(u, .): one who wrote much belongs
+to one group, one who wrote little to all a bit. It stays on the device.
+
+Letters: m, w widths of x and d; p, c their whitened widths; E groups; R starts.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proper_shared.method.config import AXES
-from proper_shared.packing import Arrays, Layout, Shapes
+from proper_shared.packing import Arrays, Layout, Shapes, Vector
 from proper_shared.rounds import Order, Schedule
 
-Phase = Literal["moments", "axes", "centres"]
+Phase = Literal["moments", "mixture"]
 Floats = NDArray[np.floating]
-WIDTH, P, C, Q, STARTS = 128, 32, 16, AXES, 32
-REACH = 2.0  # length of an embedding at the start
+WIDTH, P, C, STARTS = 512, 64, 16, 4
+REACH = 2.0  # length of an embedding that belongs to one group alone
 GAIN = 2.5  # of the first user-aware routers
-FORGET = 0.95  # of old assignments in k-means, each round
-READING = tuple(f"grouping.{n}" for n in ("mean", "white_h", "white_d", "axes"))
-DOUBT = 2.0  # entries at which a user's place counts as much as the mean
+SHARPNESS = 0.3  # b at the end
+HEAT = 0.05  # of SHARPNESS, at the start of the mixture
+WARM = 0.6  # of the mixture: where b stops to rise
+FORGET = 0.9  # of old sums in the mixture, each round
+RIDGE = 100.0  # tokens
+READING = tuple(
+    f"grouping.{n}" for n in ("mean_x", "mean_d", "white_x", "white_d", "groups")
+)
 LEAST = 1e-3  # of the largest eigenvalue; directions below are left out
 
 
+class Features(NamedTuple):
+    """What is read at a user's n target tokens.
+
+    Attributes:
+        x: (n, m) inputs of the last feed-forward product.
+        d: (n, w) negative gradients of the loss in the last hidden state.
+    """
+
+    x: Floats
+    d: Floats
+
+
 def phase_of(round_: int, rounds: int) -> Phase:
-    """Return the phase of a round: a quarter, a quarter, a half of the rounds."""
-    if round_ * 4 < rounds:
-        return "moments"
-    return "axes" if round_ * 2 < rounds else "centres"
+    """Return the phase of a round: the first quarter are moments."""
+    return "moments" if round_ * 4 < rounds else "mixture"
+
+
+def sharpness(round_: int, rounds: int) -> float:
+    """Return b in a round of the mixture."""
+    start = -(-rounds // 4)  # the first round of the mixture
+    done = (round_ - start) / max(1.0, WARM * (rounds - start))
+    return SHARPNESS * min(1.0, HEAT + (1 - HEAT) * done)
 
 
 @dataclass(frozen=True)
@@ -54,51 +82,62 @@ class Sizes:
     """Sizes of the arrays of a grouping.
 
     Attributes:
-        width: m.
+        x: m.
+        d: w.
         experts: E.
     """
 
-    width: int
+    x: int
+    d: int
     experts: int
+
+    @property
+    def white(self) -> tuple[int, int]:
+        """The whitened widths p and c."""
+        return min(P, self.x), min(C, self.d)
 
     def values(self) -> Layout:
         """What the coordinator keeps and sends."""
-        p, c = min(P, self.width), min(C, self.width)
+        p, c = self.white
         return Layout(
             {
-                "grouping.mean": (2, self.width),
-                "grouping.first": (2, self.width),
-                "grouping.second": (2, self.width, self.width),
-                "grouping.white_h": (self.width, p),
-                "grouping.white_d": (self.width, c),
-                "grouping.spread": (p * c, p * c),
-                "grouping.axes": (p * c, Q),
-                "grouping.centres": (STARTS, self.experts, Q),
-                "grouping.sums": (STARTS, self.experts, Q),
-                "grouping.counts": (STARTS, self.experts),
-                "grouping.inertia": (STARTS,),
-                "grouping.seen": (2,),
+                "grouping.mean_x": (self.x,),
+                "grouping.mean_d": (self.d,),
+                "grouping.white_x": (self.x, p),
+                "grouping.white_d": (self.d, c),
+                "grouping.starts": (STARTS, self.experts, p, c),
+            }
+        )
+
+    def sums(self, phase: Phase) -> Layout:
+        """What a client sends in a phase."""
+        p, c = self.white
+        if phase == "moments":
+            return Layout(
+                {
+                    "first_x": (self.x,),
+                    "first_d": (self.d,),
+                    "second_x": (self.x, self.x),
+                    "second_d": (self.d, self.d),
+                }
+            )
+        return Layout(
+            {
+                "inner": (STARTS, self.experts, p, p),
+                "cross": (STARTS, self.experts, p, c),
+                "gain": (STARTS,),
             }
         )
 
     def reading(self) -> Shapes:
         """What a device needs to find out where its user lies; a release holds it."""
         shapes = self.values().shapes
-        return {name: shapes[name] for name in READING}
+        best = {"grouping.groups": shapes["grouping.starts"][1:]}
+        return {name: {**shapes, **best}[name] for name in READING}
 
     def outgoing(self, frozen: Shapes) -> Layout:
         """What an order holds: tensors of the population, and the values."""
         return Layout({**frozen, **self.values().shapes})
-
-    def answer(self, phase: Phase) -> Layout:
-        """What a client sends in a phase."""
-        kept = {
-            "moments": ("first", "second"),
-            "axes": ("spread",),
-            "centres": ("sums", "counts", "inertia"),
-        }[phase]
-        shapes = self.values().shapes
-        return Layout({name: shapes[f"grouping.{name}"] for name in kept})
 
 
 class Grouping:
@@ -107,7 +146,7 @@ class Grouping:
     Args:
         sizes: of the arrays.
         schedule: how many rounds.
-        seed: of the first centres.
+        seed: of the starts.
         frozen: tensors of the population, which the clients need too.
 
     Raises:
@@ -119,18 +158,16 @@ class Grouping:
     def __init__(
         self, sizes: Sizes, schedule: Schedule, seed: int, frozen: Arrays
     ) -> None:
-        if schedule.rounds < 3:  # one for each phase
-            raise ValueError(f"got {schedule.rounds} rounds, expected 3 at least")
+        if schedule.rounds < 2:  # one for each phase
+            raise ValueError(f"got {schedule.rounds} rounds, expected 2 at least")
         self.sizes, self.schedule, self.frozen = sizes, schedule, frozen
-        self.layout = sizes.values()
-        self.values: Arrays = {
-            name: np.zeros(shape, np.float32)
-            for name, shape in self.layout.shapes.items()
-        }
-        rng = np.random.default_rng(seed)
-        drawn = rng.normal(size=self.layout.shapes["grouping.centres"])
-        drawn /= np.linalg.norm(drawn, axis=-1, keepdims=True)
-        self.values["grouping.centres"] = drawn.astype(np.float32)
+        self.values = _zeros(sizes.values())
+        self.sums = {**_zeros(sizes.sums("moments")), **_zeros(sizes.sums("mixture"))}
+        self.sums["seen"] = np.zeros(1, np.float32)
+        drawn = np.random.default_rng(seed).normal(
+            scale=0.1, size=self.values["grouping.starts"].shape
+        )
+        self.values["grouping.starts"] = drawn.astype(np.float32)
 
     def order(self, round_: int) -> Order:
         """Return the order of a round."""
@@ -141,7 +178,7 @@ class Grouping:
 
     def length(self, round_: int) -> int:
         """Return how many numbers a client sends in a round."""
-        return self.sizes.answer(phase_of(round_, self.schedule.rounds)).size
+        return self.sizes.sums(phase_of(round_, self.schedule.rounds)).size
 
     def apply(self, round_: int, total: NDArray[np.float64], count: int) -> float:
         """Take up the sum of a round; there is no loss, so 0 is returned.
@@ -150,57 +187,49 @@ class Grouping:
             FormatError: the sum has another length; nothing is changed.
         """
         phase = phase_of(round_, self.schedule.rounds)
-        sums = self.sizes.answer(phase).unpack(total)
+        more = self.sizes.sums(phase).unpack(total)
+        kept = 1.0 if phase == "moments" else FORGET
+        for name, array in more.items():
+            self.sums[name] = (kept * self.sums[name] + array).astype(np.float32)
         if phase == "moments":
-            self._moments(sums, count)
-        elif phase == "axes":
-            self._axes(sums, count)
+            self.sums["seen"] = self.sums["seen"] + np.float32(count)
+            self._whiten()
         else:
-            self._centres(sums)
+            self._fit()
         return 0.0
 
-    def _moments(self, sums: Mapping[str, Floats], count: int) -> None:
-        self._add("first", sums["first"])
-        self._add("second", sums["second"])
-        self.values["grouping.seen"][0] += count
-        seen = self.values["grouping.seen"][0]
-        self.values["grouping.mean"] = self.values["grouping.first"] / seen
-        for index, name in enumerate(("white_h", "white_d")):
-            mean = self.values["grouping.mean"][index]
-            second = self.values["grouping.second"][index] / seen
-            kept = self.values[f"grouping.{name}"].shape[1]
+    def _whiten(self) -> None:
+        seen = self.sums["seen"][0]
+        for name in ("x", "d"):
+            mean = self.sums[f"first_{name}"] / seen
+            second = self.sums[f"second_{name}"] / seen
+            kept = self.values[f"grouping.white_{name}"].shape[1]
+            self.values[f"grouping.mean_{name}"] = mean
             white = whitening(second - np.outer(mean, mean), kept)
-            self.values[f"grouping.{name}"] = white
+            self.values[f"grouping.white_{name}"] = white
 
-    def _axes(self, sums: Mapping[str, Floats], count: int) -> None:
-        self._add("spread", sums["spread"])
-        self.values["grouping.seen"][1] += count
-        _, vectors = np.linalg.eigh(self.values["grouping.spread"].astype(np.float64))
-        self.values["grouping.axes"] = vectors[:, -Q:].astype(np.float32)
+    def _fit(self) -> None:
+        inner = self.sums["inner"].astype(np.float64)
+        inner += RIDGE * np.eye(inner.shape[-1])
+        fitted = np.linalg.solve(inner, self.sums["cross"].astype(np.float64))
+        self.values["grouping.starts"] = fitted.astype(np.float32)
 
-    def _centres(self, sums: Mapping[str, Floats]) -> None:
-        for name in ("sums", "counts", "inertia"):
-            self.values[f"grouping.{name}"] *= np.float32(FORGET)
-            self._add(name, sums[name])
-        counts = self.values["grouping.counts"][..., None]
-        moved = self.values["grouping.sums"] / np.maximum(counts, 1e-6)
-        old = self.values["grouping.centres"]
-        self.values["grouping.centres"] = np.where(counts > LEAST, moved, old)
+    def found(self) -> Arrays:
+        """Return the arrays of `READING`: whitenings, and the groups of the best start.
 
-    def _add(self, name: str, more: Floats) -> None:
-        key = f"grouping.{name}"
-        self.values[key] = (self.values[key] + more).astype(np.float32)
+        Groups are (E, p, c).
+        """
+        best = int(self.sums["gain"].argmax())
+        groups = {"grouping.groups": self.values["grouping.starts"][best]}
+        return {name: {**self.values, **groups}[name] for name in READING}
 
     def routers(self, embedding_size: int) -> NDArray[np.float32]:
-        """Return the first user-aware router of all layers, (E, k): the centres."""
-        best = int(self.values["grouping.inertia"].argmin())
-        rows = np.zeros((self.sizes.experts, embedding_size), np.float32)
-        rows[:, :Q] = GAIN * self.values["grouping.centres"][best]
-        return rows
+        """Return the first user-aware router of all layers, (E, k): one group each."""
+        return GAIN * np.eye(self.sizes.experts, embedding_size, dtype=np.float32)
 
     def state(self) -> Arrays:
         """Return all arrays that a checkpoint needs, by name."""
-        return dict(self.values)
+        return {**self.values, **self.sums}
 
     def restore(self, state: Mapping[str, Floats]) -> None:
         """Take up the arrays of a checkpoint.
@@ -208,8 +237,15 @@ class Grouping:
         Raises:
             FormatError: a name or a shape is not that of a grouping.
         """
-        fresh = self.layout.unpack(self.layout.pack(dict(state)))
-        self.values = {name: np.array(a, np.float32) for name, a in fresh.items()}
+        layout = Layout({name: array.shape for name, array in self.state().items()})
+        fresh = layout.unpack(layout.pack(dict(state)))
+        arrays = {name: np.array(array, np.float32) for name, array in fresh.items()}
+        self.values = {name: arrays[name] for name in self.values}
+        self.sums = {name: arrays[name] for name in self.sums}
+
+
+def _zeros(layout: Layout) -> Arrays:
+    return {name: np.zeros(shape, np.float32) for name, shape in layout.shapes.items()}
 
 
 def whitening(covariance: Floats, kept: int) -> NDArray[np.float32]:
@@ -225,70 +261,90 @@ def whitening(covariance: Floats, kept: int) -> NDArray[np.float32]:
 
 
 def answer(
-    phase: Phase, sizes: Sizes, values: Mapping[str, Floats], features: Floats
-) -> NDArray[np.float32]:
+    order: Order, sizes: Sizes, values: Mapping[str, Floats], own: Features
+) -> Vector:
     """Do a client's part of a round and return the vector to send.
 
     Args:
-        phase: of the round.
+        order: of the round.
         sizes: of the arrays.
         values: what the coordinator sent.
-        features: (2, n, m) h and d at the user's target tokens.
+        own: features of the user.
     """
-    layout = sizes.answer(phase)
+    rounds = order.schedule.rounds
+    phase = phase_of(order.round, rounds)
+    layout = sizes.sums(phase)
     if phase == "moments":
-        second = np.einsum("inj,ink->ijk", features, features) / features.shape[1]
-        return layout.pack({"first": features.mean(1), "second": second})
-    signature = signature_of(values, features)
-    if phase == "axes":
-        return layout.pack({"spread": np.outer(signature, signature)})
-    place = place_of(values, signature)
-    return layout.pack(_assignment(values["grouping.centres"], place))
+        n = len(own.x)
+        return layout.pack(
+            {
+                "first_x": own.x.mean(0),
+                "first_d": own.d.mean(0),
+                "second_x": own.x.T @ own.x / n,
+                "second_d": own.d.T @ own.d / n,
+            }
+        )
+    inner, cross = _moments(values, own)
+    gains = gains_of(values["grouping.starts"], inner, cross)  # (R, E)
+    share, total = _softmax(sharpness(order.round, rounds) * gains)
+    sums = {
+        "inner": share[..., None, None] * inner,
+        "cross": share[..., None, None] * cross,
+        "gain": total,
+    }
+    return layout.pack(sums)
 
 
-def signature_of(values: Mapping[str, Floats], features: Floats) -> Floats:
-    """Return a user's whitened gradient at unit length, (p*c,).
+def gains_of(groups: Floats, inner: Floats, cross: Floats) -> Floats:
+    """Return how much each group (..., E, p, c) lowers a user's loss, (..., E).
+
+    Args:
+        groups: the matrices M_g.
+        inner: (p, p) X_u.
+        cross: (p, c) Y_u.
+    """
+    gains: Floats = np.sum(groups * (cross - inner @ groups / 2), axis=(-2, -1))
+    return gains
+
+
+def place_of(values: Mapping[str, Floats], own: Features) -> NDArray[np.float32]:
+    """Return how much a user belongs to each group, (E,), with a sum of one.
 
     Args:
         values: the arrays of `READING`.
-        features: (2, n, m) h and d at the user's target tokens.
+        own: features of the user.
     """
-    mean = values["grouping.mean"]
-    white_h = (features[0] - mean[0]) @ values["grouping.white_h"]  # (n, p)
-    white_d = (features[1] - mean[1]) @ values["grouping.white_d"]  # (n, c)
-    signature = np.ravel(white_h.T @ white_d)
-    return signature / max(float(np.linalg.norm(signature)), 1e-12)
-
-
-def place_of(values: Mapping[str, Floats], signature: Floats) -> NDArray[np.float32]:
-    """Return where a user lies along the axes, (q,), at unit length."""
-    place = signature @ values["grouping.axes"]
-    return (place / max(float(np.linalg.norm(place)), 1e-12)).astype(np.float32)
+    gains = gains_of(values["grouping.groups"], *_moments(values, own))
+    share, _ = _softmax(SHARPNESS * gains)
+    return share.astype(np.float32)
 
 
 def first_embedding(
-    values: Mapping[str, Floats], features: Floats, size: int
+    values: Mapping[str, Floats], own: Features, size: int
 ) -> NDArray[np.float32]:
     """Return a user's embedding from where their entries lie, (k,).
 
     Args:
         values: the arrays of `READING`.
-        features: (2, n, m) of the user's target tokens.
+        own: features of the user.
         size: k.
     """
+    place = place_of(values, own)
     embedding = np.zeros(size, np.float32)
-    embedding[:Q] = REACH * place_of(values, signature_of(values, features))
+    embedding[: len(place)] = REACH * place
     return embedding
 
 
-def _assignment(centres: Floats, place: Floats) -> dict[str, Floats]:
-    """Return the user's terms of the sums of k-means, for each start."""
-    far = ((centres - place) ** 2).sum(-1)  # (R, E)
-    nearest = far.argmin(-1)
-    counts = np.zeros(far.shape, np.float32)
-    counts[np.arange(len(far)), nearest] = 1
-    return {
-        "sums": counts[..., None] * place,
-        "counts": counts,
-        "inertia": far.min(-1),
-    }
+def _moments(values: Mapping[str, Floats], own: Features) -> tuple[Floats, Floats]:
+    """Return X_u (p, p) and Y_u (p, c) of whitened features."""
+    x = (own.x - values["grouping.mean_x"]) @ values["grouping.white_x"]  # (n, p)
+    d = (own.d - values["grouping.mean_d"]) @ values["grouping.white_d"]  # (n, c)
+    return x.T @ x, x.T @ d
+
+
+def _softmax(logits: Floats) -> tuple[Floats, Floats]:
+    """Return the softmax over the last axis, and the logarithm of its sum."""
+    top = logits.max(-1, keepdims=True)
+    shares = np.exp(logits - top)
+    total = shares.sum(-1, keepdims=True)
+    return shares / total, (np.log(total) + top)[..., 0]

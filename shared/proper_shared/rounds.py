@@ -1,7 +1,7 @@
 """The three federated parts, as one side adds them up and the other serves them.
 
 population   A_p and B_p of stage 1
-(grouping)   where users lie before groups are trained: see grouping.py
+(grouping)   which groups there are, before they are trained: see grouping.py
 group        experts, routers, the sum S of the constraint loss
 lora_router  W_l, the warm start of the LoRA-aware router
 

@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 
 from proper_client.answer import Answerer
 from proper_client.personal import LEVELS, Ground, Level, Personaliser, Progress
@@ -45,11 +46,7 @@ class Point:
 
 def released(part: Part) -> Arrays:
     """Return the tensors that a release holds, from the last federated part."""
-    return {
-        name: np.array(value)
-        for name, value in part.values.items()
-        if name in READING or not name.startswith("grouping.")
-    }
+    return {name: np.array(value) for name, value in part.values.items()}
 
 
 def newest(user: User, count: int | None) -> User:
@@ -99,26 +96,35 @@ class Exam:
             show: told of each step: name, done, of how many, loss.
         """
         self.show = show
-        everything = self._point("all", users)
+        alike = self.pieces.get("population", lambda: self._population(users))
+        everything = self._point("all", users, cast("Answers", alike))
         points: dict[int | None, Point] = {None: everything}
         for count in self.settings.curve:
             longer = [i for i, user in enumerate(users) if len(user.profile) > count]
             cut = [newest(users[i], count) for i in longer]
-            part = self._point(str(count), cut) if cut else everything
+            known = [everything.answers["stage1"][i] for i in longer]
+            part = self._point(str(count), cut, known) if cut else everything
             points[count] = _spread(part, longer, everything) if cut else everything
         return points
 
-    def _point(self, name: str, users: Sequence[User]) -> Point:
+    def _population(self, users: Sequence[User]) -> JsonValue:
+        """Ask the population, which answers alike whatever a user has written."""
+        self.personaliser.seat([self.personaliser.newcomer() for _ in users])
+        return cast("JsonValue", self._ask(users, "population"))
+
+    def _point(self, name: str, users: Sequence[User], alike: Answers) -> Point:
         piece = self.pieces.get(
-            f"entries-{name}", lambda: vars(self._examine(users, name))
+            f"entries-{name}", lambda: vars(self._examine(users, name, alike))
         )
         return Point(**cast("dict[str, list]", piece))  # type: ignore[type-arg,arg-type]
 
-    def _examine(self, users: Sequence[User], name: str) -> Point:
+    def _examine(self, users: Sequence[User], name: str, alike: Answers) -> Point:
         """Train and ask the users; `name` says how many entries they have."""
         people = self.personaliser.fit(users, self._named(name))
         self.personaliser.seat(people)
-        answers = {STAGE_OF[level]: self._ask(users, level) for level in LEVELS}
+        answers = {"stage1": alike}
+        for level in ("group", "personal"):
+            answers[STAGE_OF[level]] = self._ask(users, level)
         answers["chosen"] = [
             answers[STAGE_OF[person.level]][i] for i, person in enumerate(people)
         ]

@@ -52,14 +52,15 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
     share = 0.2 if config.quick else share
     return Settings(
         method=Method(),
-        population=_schedule(50, 8e-3, share, server_rate=2, momentum=0.5),
-        grouping=_schedule(120, 1, 1),
-        group=_schedule(60, 8e-3, share, server_rate=3, momentum=0.7),
+        population=_schedule(50, 1.5e-2, share, server_rate=2, momentum=0.5),
+        grouping=_schedule(240, 1, 1),
+        group=_schedule(40, 8e-3, share, server_rate=2, momentum=0.5),
         lora_router=_schedule(4, 3e-3, share),
         personal=PersonalRecipe(
-            embedding=Recipe(learning_rate=1e-3, embedding_rate=3e-2, steps=6),
-            user=Recipe(learning_rate=1.5e-3, steps=20),
-            lora_router=Recipe(learning_rate=1e-3, steps=6),
+            embedding=Recipe(learning_rate=1e-3, embedding_rate=3e-3, steps=2),
+            user=Recipe(learning_rate=4e-3, steps=30, caution=20),
+            lora_router=Recipe(learning_rate=1e-3, steps=4),
+            absorb=0.25,
         ),
         group_level=level,
         curve=_curve(level, quick=config.quick),

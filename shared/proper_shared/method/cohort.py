@@ -76,12 +76,20 @@ class CohortAdam:
 
     Args:
         tensors: each (U, ...).
-        recipe: rates, decay and clipping.
+        recipe: rates, decay, clipping and caution.
+        entries: how many each of the U users has.
     """
 
-    def __init__(self, tensors: Mapping[str, nn.Parameter], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, nn.Parameter],
+        recipe: Recipe,
+        entries: Sequence[int],
+    ) -> None:
         self.tensors = list(tensors.values())
         self.recipe = recipe
+        counts = torch.tensor(entries, dtype=torch.float32)
+        self.trust = (counts / (counts + recipe.caution)).to(self.tensors[0].device)
         self.rates = [
             recipe.embedding_rate if name == EMBEDDING else recipe.learning_rate
             for name in tensors
@@ -109,8 +117,9 @@ class CohortAdam:
             m.lerp_(own, 1 - near)
             v.mul_(far).addcmul_(own, own, value=1 - far)
             scale = v.div(1 - far**self.count).sqrt_().add_(1e-8)
-            t.mul_(1 - share * rate * self.recipe.weight_decay)
-            t.addcdiv_(m, scale, value=-share * rate / (1 - near**self.count))
+            pace = (share * rate * self.trust).reshape(-1, *[1] * (t.dim() - 1))
+            t.mul_(1 - pace * self.recipe.weight_decay)
+            t.sub_(m.div(scale).mul_(pace / (1 - near**self.count)))
             t.grad = None
 
 
@@ -155,7 +164,7 @@ def train_cohort(
         other = "b" if job.only == "a" else "a"
         for name in [n for n in trained if n.endswith(f".{other}")]:
             trained.pop(name).requires_grad = False
-    optimiser = CohortAdam(trained, job.recipe)
+    optimiser = CohortAdam(trained, job.recipe, list(map(len, job.examples)))
     streams = [
         shuffled(own, job.recipe.batch, generator)
         for own, generator in zip(job.examples, job.generators, strict=True)

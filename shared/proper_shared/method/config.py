@@ -9,11 +9,10 @@ the measurement that decided stands in `docs/log.md`.
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
-AXES = 6  # numbers of an embedding that say where a user lies: see grouping.py
 
 
 class Lora(BaseModel):
@@ -57,7 +56,7 @@ class Method(BaseModel):
         default=5, ge=1, le=256, description="E, how many experts a layer holds"
     )
     embedding_size: int = Field(
-        default=16, ge=AXES, le=4096, description="k, numbers in a user embedding"
+        default=16, ge=1, le=4096, description="k, numbers in a user embedding"
     )
     user_router: Literal["logit_sum", "probability_sum"] = Field(
         default="logit_sum",
@@ -70,6 +69,16 @@ class Method(BaseModel):
     average_experts: bool = Field(
         default=False, description="divide the sum over experts by E, as released"
     )
+
+    @model_validator(mode="after")
+    def _seats(self) -> "Method":
+        """Refuse an embedding that cannot start as a share of each group."""
+        if self.embedding_size < self.experts:
+            raise ValueError(
+                f"embedding_size is {self.embedding_size}, expected at least "
+                f"{self.experts}, one number for each expert"
+            )
+        return self
 
     @property
     def expert_scale(self) -> float:
@@ -97,6 +106,12 @@ class Recipe(BaseModel):
     )
     warmup: float = Field(
         default=0.03, ge=0, lt=1, description="share of steps that rise"
+    )
+    caution: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="n entries are learnt at n / (n + caution) of the rates",
     )
     weight_decay: float = Field(
         default=0.0, ge=0, description="decoupled, per unit of rate"

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,13 +42,13 @@ class Recipe:
     steps: int | None = None
     vocabulary: int = 4096
     hidden: int = 128
-    layers: int = 4
+    layers: int = 3
     heads: int = 4
     intermediate: int = 352
     positions: int = 512
     block_tokens: int = 256
     batch_blocks: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     synthetic_share: float = 0.5
 
 
@@ -112,7 +111,7 @@ def pretrain(
     recipe: Recipe,
     report: Report = lambda _: None,
 ) -> int:
-    """Train with AdamW, in bfloat16 where that is fast.
+    """Train with Muon and AdamW, in bfloat16 where that is fast.
 
     The rate is warmed up, held, and falls along a cosine over the last 30 % of the
     steps. So the number of steps can be settled late, by the clock, and still be all
@@ -127,19 +126,20 @@ def pretrain(
     Returns:
         The number of steps taken.
     """
-    batches, optimizer = _batches(streams, recipe), _optimizer(model, recipe)
+    batches, optimizers = _batches(streams, recipe), _optimizers(model, recipe)
     model.train()
     plan = _Plan(recipe)
     step, recent = 0, 0.0
     while not plan.done(step):
         step += 1
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * plan.rate(step)
         loss = _loss(model, next(batches))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * plan.rate(step)
+            optimizer.step()
+            optimizer.zero_grad()
         recent += (loss.item() - recent) / min(step, 20)
         report(plan.progress(step, recent))
     model.train(mode=False)
@@ -194,16 +194,25 @@ def _loss(model: LlamaForCausalLM, blocks: Tensor) -> Tensor:
     )
 
 
-def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
-    """Decay matrices only: a norm's scale has no reason to be small."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    scales = [p for p in model.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": 0.1},
-        {"params": scales, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True
+def _optimizers(
+    model: LlamaForCausalLM, recipe: Recipe
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Return Muon for the matrices of the layers, AdamW for embeddings and norms.
+
+    Muon (K. Jordan, 2024) makes all directions of an update equally long; a matrix
+    that is looked up by row, and a norm's scale, have no such directions.
+    """
+    layers = [p for p in model.model.layers.parameters() if p.ndim > 1]
+    inside = set(map(id, layers))
+    others = [p for p in model.parameters() if id(p) not in inside]
+    rate = recipe.learning_rate
+    return (
+        torch.optim.Muon(
+            layers, lr=rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(
+            others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+        ),
     )
 
 

@@ -70,8 +70,8 @@ class Language(Protocol):
         """Return the label of each cell of a text: the inverse of `say`."""
         ...
 
-    def about(self, rng: np.random.Generator, text: str) -> str:
-        """Return a line that names what the text is about, without a label."""
+    def name(self, rng: np.random.Generator, text: str) -> str:
+        """Return words that name what the text is about, without a label."""
         ...
 
 
@@ -113,9 +113,9 @@ class Tagging:
         """Return the number of the tag."""
         return [self.tags.index(output)]
 
-    def about(self, rng: np.random.Generator, text: str) -> str:  # noqa: ARG002
+    def name(self, rng: np.random.Generator, text: str) -> str:  # noqa: ARG002
         """Name the theme."""
-        return f"about: {list(THEMES)[self.read(text)[0]]}"
+        return list(THEMES)[self.read(text)[0]]
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,11 @@ class Rating:
         """Return the score less one."""
         return [int(output) - 1]
 
-    def about(self, rng: np.random.Generator, text: str) -> str:  # noqa: ARG002
-        """Name aspect and sentiment."""
-        aspect, mood = list(ASPECTS), list(SENTIMENTS)
-        return f"about: {aspect[_find(text, ASPECTS)]} {mood[_find(text, SENTIMENTS)]}"
+    def name(self, rng: np.random.Generator, text: str) -> str:
+        """Name aspect and sentiment in either order: both are to be known at once."""
+        aspect = list(ASPECTS)[_find(text, ASPECTS)]
+        mood = list(SENTIMENTS)[_find(text, SENTIMENTS)]
+        return " ".join(rng.permutation([aspect, mood]).tolist())
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,10 @@ class Rewriting:
         pairs = zip(text.split(), output.split(), strict=True)
         return [_CONCEPTS[word].index(said) for word, said in pairs if word in _INDEX]
 
-    def about(self, rng: np.random.Generator, text: str) -> str:
+    def name(self, rng: np.random.Generator, text: str) -> str:
         """List the wordings of one concept of the text, in random order."""
         plain = list(_CONCEPTS)[rng.choice(self.read(text))]
-        return f"{plain}: {' '.join(rng.permutation(_CONCEPTS[plain]))}"
+        return f"{plain} {' '.join(rng.permutation(_CONCEPTS[plain]))}"
 
 
 def _fill(
