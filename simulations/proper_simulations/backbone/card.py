@@ -27,8 +27,8 @@ Reviews with ratings were not used.{tested}
 
 ## Training
 
-{steps:,} steps of {batch_blocks} x {block_tokens} tokens ({tokens:,} in all), Muon and AdamW,
-highest learning rate {learning_rate}, held and then lowered along a cosine, bfloat16
+{steps:,} steps of {batch_blocks} x {block_tokens} tokens ({tokens:,} in all), by Muon
+and AdamW, highest rate {learning_rate}, held and then lowered along a cosine, bfloat16
 autocast, seed {seed}, torch threads: {threads}. The hashes of the data are in
 `training.json`. The same again, on the same kind of machine:
 
