@@ -104,6 +104,12 @@ class Groups(_Model):
         default=None,
         description="what the world's own posterior recovers from the same histories",
     )
+    new_adjusted_rand: Number | None = Field(
+        default=None, description="experts that tested users are placed at"
+    )
+    new_posterior_adjusted_rand: Number | None = Field(
+        default=None, description="the posterior, from the histories of tested users"
+    )
 
 
 class LearningCurve(_Model):

@@ -13,7 +13,7 @@ import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,6 @@ from proper_simulations.results import (
     Data,
     Executed,
     Results,
-    Router,
     write,
 )
 from proper_simulations.rivals import Answers, majority, own_majority
@@ -73,6 +72,18 @@ def run(config: RunConfig) -> str:
     """
     keep_freed_memory()
     return Run(config).execute()
+
+
+class Routed(NamedTuple):
+    """How tested users weigh the experts.
+
+    Attributes:
+        weights: (U, L, E).
+        without: the same, trained without the constraint loss; None if that was not.
+    """
+
+    weights: Weights
+    without: Weights | None
 
 
 class Run:
@@ -111,13 +122,12 @@ class Run:
         if self.config.ablation:
             without = pieces.get("ablation", lambda: self._without(outcome))
         exam = Exam(self.trainer, group, last, self.settings, pieces)
-        router = summary.densities(
-            exam.routing(self.data.users), cast("Weights | None", without)
-        )
+        weights = exam.routing(self.data.users)
         points = exam.points(self.data.users, self.show)
         self.seconds = {"federation": outcome.seconds, **pieces.seconds}
         answers = self._answers(points[None], cast("Answers", base))
-        results = self._results(outcome, points, answers, router)
+        routed = Routed(weights, cast("Weights | None", without))
+        results = self._results(outcome, points, answers, routed)
         write(out / "results.json", results)
         write_file(out / "report.html", render(results).encode())
         return table(results)
@@ -228,7 +238,7 @@ class Run:
         outcome: Outcome,
         points: Mapping[int | None, Point],
         answers: Mapping[str, Answers],
-        router: Router,
+        routed: "Routed",
     ) -> Results:
         """Put together what results.json holds."""
         scorer = summary.Scorer(self.data, np.random.default_rng(self.config.seed))
@@ -247,13 +257,13 @@ class Run:
             worse_than_stage1=scored.worse(),
             chosen=summary.chosen_counts(points[None]),
             learning_curve=summary.curve(scorer, points, self._ceilings([*points])),
-            groups=summary.recovered_groups(self.data, known, routes),
+            groups=summary.recovered_groups(self.data, known, routes, routed.weights),
             gain_by_user=scored.gains(groups),
             scores_by_user={
                 name: {metric: list(own.values()) for metric, own in by.items()}
                 for name, by in scored.scores.items()
             },
-            router=router,
+            router=summary.densities(routed.weights, routed.without),
             embeddings=summary.spots(self.data, known, routes),
             loss_by_round={
                 stage: [r.loss for r in rounds if r.loss is not None]

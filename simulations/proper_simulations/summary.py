@@ -237,23 +237,35 @@ def chosen_counts(point: Point) -> dict[str, int]:
 
 
 def recovered_groups(
-    data: Dataset, members: Sequence[User], routes: NDArray[np.floating]
+    data: Dataset,
+    members: Sequence[User],
+    routes: NDArray[np.floating],
+    weights: Sequence[Sequence[Sequence[float]]],
 ) -> Groups | None:
-    """Compare clusters of members with the truth, where it is known.
+    """Compare what was found with the true groups, where they are known.
 
     Args:
         data: of the run.
         members: who trained groups.
         routes: (M, F) their embeddings as the routers see them, `W_u e`.
+        weights: (U, L, E) how the users who are tested weigh the experts; those
+            without a profile are left out.
     """
     if data.truth is None:
         return None
-    true = [data.truth.groups[user.user_id] for user in members]
+    truth = data.truth
+    true = [truth.groups[user.user_id] for user in members]
     found = KMeans(len(set(true)), n_init=10, random_state=0).fit_predict(routes)
-    posterior = [data.truth.posterior_group(user) for user in members]
+    posterior = [truth.posterior_group(user) for user in members]
+    tested = [user for user in data.users if user.profile]
+    theirs = [truth.groups[user.user_id] for user in tested]
+    asked = np.asarray(weights).mean(1).argmax(-1)  # the expert that serves most
+    best = [truth.posterior_group(user) for user in tested]
     return Groups(
         adjusted_rand=adjusted_rand_score(true, found),
         posterior_adjusted_rand=adjusted_rand_score(true, posterior),
+        new_adjusted_rand=adjusted_rand_score(theirs, asked),
+        new_posterior_adjusted_rand=adjusted_rand_score(theirs, best),
     )
 
 

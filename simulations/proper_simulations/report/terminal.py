@@ -6,7 +6,7 @@ from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
 from proper_simulations.report.tables import metrics_of
 from proper_simulations.report.words import METRIC_HEADS, compare, verdict
-from proper_simulations.results import METHODS, Metric, Paired, Results
+from proper_simulations.results import METHODS, Groups, Metric, Paired, Results
 
 # Fits 80 columns beside the longest name of a method and a comparison.
 _MOST_METRICS = 3
@@ -69,10 +69,25 @@ def _notes(results: Results) -> str:
         worse = 100 * results.worse_than_stage1["chosen"]
         notes.append(f"served worse than by stage 1: {worse:.1f} % of users")
     if results.groups:
-        notes.append(f"groups found: Rand index {results.groups.adjusted_rand:.3f}")
-        if (best := results.groups.posterior_adjusted_rand) is not None:
-            notes[-1] += f" (possible {best:.3f})"
+        notes += _groups(results.groups)
     return "\n".join(notes)
+
+
+def _groups(groups: Groups) -> list[str]:
+    """Say how well groups were found, for those who trained them and for new users."""
+    lines = {
+        "groups found": (groups.adjusted_rand, groups.posterior_adjusted_rand),
+        "new users placed": (
+            groups.new_adjusted_rand,
+            groups.new_posterior_adjusted_rand,
+        ),
+    }
+    return [
+        f"{name}: Rand index {found:.3f}"
+        + (f" (possible {best:.3f})" if best is not None else "")
+        for name, (found, best) in lines.items()
+        if found is not None
+    ]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
