@@ -45,7 +45,7 @@ class Trained:
 
     Attributes:
         loss: (U,) mean loss of each user over the steps, in nats per target token.
-        weight: (U, L, E) mean router weights over the steps, or None without experts.
+        weight: (U, L, E) mean router weights over the steps; None but in stage `group`.
         direction: (U, L, E) mean normalised router weights, likewise.
     """
 
@@ -172,7 +172,7 @@ def train_cohort(
     total = _Totals()
     for step in range(job.recipe.steps):
         batch = collate([next(stream) for stream in streams], job.padding)
-        loss = _pass(adapted, batch, job.generators, job.constraint)
+        loss = _pass(adapted, batch, job)
         if not bool(loss.isfinite().all()):
             raise ModelError(
                 f"the loss is no number any more, at step {step + 1} of "
@@ -186,19 +186,14 @@ def train_cohort(
     return total.mean(job.recipe.steps)
 
 
-def _pass(
-    adapted: AdaptedModel,
-    batch: Batch,
-    generators: Sequence[torch.Generator],
-    constraint: Constraint | None,
-) -> Tensor:
+def _pass(adapted: AdaptedModel, batch: Batch, job: Job) -> Tensor:
     """Run one step forward and backward; return the loss of each user, (U,)."""
-    users = adapted.users
+    users, constraint = adapted.users, job.constraint
     users.open_pass(
         batch.mask.to(adapted.device),
         batch.extents,
-        generators,
-        record="group" in users.uses,
+        job.generators,
+        record=job.stage == "group",
     )
     logits = adapted.logits(batch)
     loss = text_loss(logits, batch.targets.to(adapted.device), users.count)
