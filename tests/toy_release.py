@@ -34,7 +34,8 @@ def toy_release(folder, *, task="tagging", steps=2, rate=5e-3, merged=False):
     named[EMBEDDING] = adapted.users.embedding
     arrays = {name: t.detach()[0].numpy().copy() for name, t in named.items()}
     rng = np.random.default_rng(0)
-    for name, shape in Sizes(Reader(adapted).width, method.experts).reading().items():
+    sizes = Sizes(*Reader(adapted).widths, method.experts)
+    for name, shape in sizes.reading().items():
         arrays[name] = rng.normal(size=shape).astype(np.float32)
     step = {"learning_rate": rate, "steps": steps}
     header = Header(

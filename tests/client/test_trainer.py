@@ -5,10 +5,13 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import tiny
+import torch
 
+from proper_client.reading import Reader
 from proper_client.shares import constraint_of
 from proper_client.trainer import Member, Trainer
 from proper_shared.errors import DataError, FormatError
+from proper_shared.grouping import answer, first_embedding
 from proper_shared.history import User
 from proper_shared.rounds import Part, Schedule
 
@@ -50,7 +53,7 @@ def part_of(trainer, stage, **changes):
         made = stirred(trainer.part(name, schedule, earlier))
         earlier = dict(made.values)
         if name == "population":
-            earlier |= stirred(trainer.grouping(schedule, made.values)).values
+            earlier |= stirred(trainer.grouping(schedule, made.values)).found()
     return made
 
 
@@ -183,6 +186,46 @@ def test_an_embedding_moves_in_the_group_part_alone(trainer):
     assert not np.array_equal(first, second)
     trainer.train(part_of(trainer, "lora_router").order(0), people)
     assert np.array_equal(people[0].state["embedding"], second)
+
+
+@pytest.mark.parametrize("round_", [0, 5])  # of the moments, of the mixture
+def test_a_round_of_the_grouping_is_answered_from_features_and_keeps_nothing(
+    trainer, round_
+):
+    schedule = Schedule(rounds=9, recipe=tiny.recipe())
+    population = stirred(trainer.part("population", schedule, {})).values
+    made = stirred(trainer.grouping(schedule, population))
+    people = members()
+    vectors = trainer.train(made.order(round_), people)
+    assert not any(member.state for member in people)
+    other = new_trainer()
+    other.adapted.load({n: torch.from_numpy(a)[None] for n, a in population.items()})
+    other.adapted.merge_population()
+    for member, vector in zip(people, vectors, strict=True):
+        own = [other.encoder.example(entry) for entry in member.user.profile]
+        features = Reader(other.adapted).read(own, other.encoder.padding)
+        expected = answer(made.order(round_), made.sizes, made.values, features)
+        assert np.array_equal(vector, expected)
+
+
+def test_members_start_at_their_shares_and_each_router_at_one_group(trainer):
+    still = tiny.recipe(learning_rate=1e-12, embedding_rate=1e-12)
+    schedule = Schedule(rounds=9, recipe=still)
+    population = trainer.part("population", schedule, {})
+    grouping = stirred(trainer.grouping(schedule, population.values))
+    made, people = trainer.group_part(schedule, population, grouping), members()
+    routers = [array for name, array in made.values.items() if name.endswith(".w_u")]
+    assert routers
+    for router in routers:
+        assert np.array_equal(router, grouping.routers(8))
+    trainer.train(made.order(0), people)
+    plain = Reader(new_trainer().adapted)  # a fresh population changes nothing
+    for member in people:
+        own = [trainer.encoder.example(entry) for entry in member.user.profile]
+        features = plain.read(own, trainer.encoder.padding)
+        expected = first_embedding(grouping.found(), features, 8)
+        assert not np.allclose(expected[:3], expected[0])
+        np.testing.assert_allclose(member.state["embedding"], expected, atol=1e-5)
 
 
 def test_a_user_lora_is_trained_once_before_the_router(trainer):
