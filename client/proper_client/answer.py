@@ -110,6 +110,7 @@ class Answerer:
                 attention_mask=batch.mask.to(self.adapted.device),
                 max_new_tokens=self.encoder.task.max_output_tokens,
                 do_sample=False,
+                repetition_penalty=1.0,  # a model's own settings may ask for one
                 pad_token_id=self.encoder.padding,
             )
             new = ids[:, batch.ids.shape[1] :]

@@ -66,7 +66,9 @@ def _scores(about: About) -> list[str]:
         return [f"level       {about.level}: too few entries to compare the levels on"]
     base = about.losses["population"]
     newest = _count(about.kept_aside, "newest entry", "newest entries")
-    lines = [f"level       {about.level}, the best on your {newest}, kept aside:"]
+    best = min(about.losses, key=lambda level: about.losses[level])
+    why = "the best" if best == about.level else "not beaten clearly enough"
+    lines = [f"level       {about.level}, {why} on your {newest}, kept aside:"]
     for level in (level for level in get_args(Level) if level in about.losses):
         loss = about.losses[level]
         change = f"{100 * (loss / base - 1):+.0f} %" if level != "population" else ""

@@ -3,9 +3,10 @@
 * Per user: `user_top_100_history.json` (the users), `user_others.json` and
   `user_top_100_history_label.json` (the golds of the users' queries).
 * Official: `{split}_questions.json` with `{split}_outputs.json` for one or more of
-  train, dev and test; each question stands for one user. The longest histories are
-  the users, everybody else is in others. A test split without outputs, which LaMP does
-  not publish, is passed over if another split is there.
+  train, dev and test; each question stands for one user, and of questions to one
+  person the one with the longest history. The longest histories are the users,
+  everybody else is in others. A test split without outputs, which LaMP does not
+  publish, is passed over if another split is there.
 
 Whatever is malformed is an error that names file, user and record. Two things are left
 out without one, because the official files have them: records with a blank text or
@@ -110,7 +111,24 @@ def _load_official(folder: Path, wanted: Task | None) -> tuple[Task, tuple[User,
     if task is None or not splits:
         raise DataError(f"{folder.name} holds no data, {LAYOUTS}", hint=LAYOUT_HINT)
     check_unique((user.user_id for user in everybody), folder.name)
-    return task, tuple(everybody)
+    return task, _one_each(everybody)
+
+
+def _one_each(everybody: Sequence[User]) -> tuple[User, ...]:
+    """Keep the longest history of each person.
+
+    LaMP's time splits ask one person under several question ids, with histories that
+    grow from the same first entry. Kept apart, one person could be trained on and
+    tested; put together, a later history could hold the answer to an earlier question.
+    """
+    longest: dict[object, User] = {}
+    for user in everybody:
+        first = user.profile[0] if user.profile else None
+        person = user.user_id if first is None else (first.text, first.output)
+        known = longest.get(person)
+        if known is None or len(user.profile) > len(known.profile):
+            longest[person] = user
+    return tuple(longest.values())
 
 
 def _splits_in(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from proper_shared.errors import ConfigError, DataError
 from proper_shared.tasks import TASKS
-from proper_simulations.lamp import load_data
+from proper_simulations.lamp import SPLITS, load_data
 
 ROOT = Path(__file__).parents[2]
 LAMP = [name for name in TASKS if name.startswith("LaMP")]
@@ -61,7 +61,10 @@ def official(name="LaMP_3", split="dev", lengths=(2, 5, 3)):
         {
             "id": f"{split}{n}",
             "input": f"ask {n}",
-            "profile": [record(name, k) for k in range(length)],
+            "profile": [
+                record(name, 1000 * SPLITS.index(split) + 100 * n + k)
+                for k in range(length)
+            ],
         }
         for n, length in enumerate(lengths)
     ]
@@ -115,6 +118,15 @@ def test_longest_and_shortest_histories_in_stable_order(write):
 
     assert users("longest") == ["dev1", "dev3"]
     assert users("shortest") == ["dev0", "dev4"]
+
+
+def test_one_person_under_several_question_ids_is_there_once(write):
+    files = official(lengths=(2, 5, 3, 4))
+    asked = files["dev_questions.json"]
+    asked[3]["profile"] = [*asked[1]["profile"], record("LaMP_3", 7)]  # a year later
+    data = load_data(write(files), test_users=1)
+    assert [user.user_id for user in data.users] == ["dev3"]
+    assert [user.user_id for user in data.others] == ["dev0", "dev2"]
 
 
 def test_several_splits_are_one_data_set_and_a_bare_test_split_is_passed_over(write):
