@@ -48,11 +48,12 @@ def test_all_train_groups_where_the_others_have_few_entries(entries, asked, leve
 
 
 def test_real_histories_and_a_quick_look_take_fewer_rounds():
-    world = settings(make_world("tagging", 0, others=2, users=1))
+    made = make_world("tagging", 0, others=2, users=1)
+    world = settings(made, group_level="others")
     assert settings().group.rounds < world.group.rounds
     assert settings(quick=True).group.rounds < settings().group.rounds
     assert settings(quick=True).grouping.rounds >= 3
-    assert len(settings(quick=True).curve) < len(settings().curve)
+    assert len(settings(quick=True).curve) < len(settings().curve) < len(world.curve)
 
 
 def test_every_part_trains_under_the_constraint_and_settings_come_back_from_json():

@@ -71,3 +71,15 @@ def test_readers_agree_with_a_world_no_more_often_than_by_chance():
                 same.append(answer.removeprefix("tag: ") == language.tags[table[theme]])
     assert len(same) > 500
     assert abs(np.mean(same) - 1 / 15) < 0.05
+
+
+def test_some_readers_name_what_a_text_is_about_where_its_task_asks_for_a_label():
+    for turn, name in ((0, "rating"), (2, "tagging")):  # the worlds take turns
+        language, cue = LANGUAGES[name](), get_task(name).cue
+        named = 0
+        for document in _documents(300)[turn::3]:
+            text, answer = document.split("\n\n")[0].split("\n")
+            about = language.name(np.random.default_rng(0), text)
+            said = answer.removeprefix(f"{cue}: ")
+            named += sorted(said.split()) == sorted(about.split())
+        assert 20 < named < 60  # of 100

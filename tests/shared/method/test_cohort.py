@@ -212,6 +212,28 @@ def test_a_users_gradient_is_clipped_by_the_users_own_norm():
     )
 
 
+def test_few_entries_are_learnt_at_a_share_of_the_rate():
+    def moved(caution):
+        recipe = tiny.recipe(steps=1, caution=caution, schedule="constant")
+        found = train("embedding", [0, 1, 2, 3], recipe=recipe)
+        pairs = zip(found, EMBEDDINGS, strict=True)
+        return torch.stack([own["users.embedding"] - start for own, start in pairs])
+
+    entries = torch.tensor([[len(own)] for own in PEOPLE])
+    expected = moved(0.0) * entries / (entries + 5)
+    torch.testing.assert_close(moved(5.0), expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5])
+def test_as_much_is_dropped_as_was_asked_for(p):
+    users = Users(1)
+    users.embedding = torch.nn.Parameter(torch.zeros(1, 1))
+    users.open_pass(torch.ones(10, 100), [(10, 100)], [generator_for(1)], record=False)
+    kept = users.drop(torch.ones(1, 1000, 77), p)
+    assert abs((kept == 0).float().mean() - p) < 0.005
+    torch.testing.assert_close(kept.max(), torch.tensor(1 / (1 - p)))
+
+
 def test_cohort_adam_is_adamw_with_the_norm_clipped():
     made = model(1)
     twin = model(1)
