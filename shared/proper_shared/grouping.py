@@ -39,7 +39,7 @@ from proper_shared.rounds import Order, Schedule
 
 Phase = Literal["moments", "mixture"]
 Floats = NDArray[np.floating]
-WIDTH, P, C, STARTS = 512, 64, 16, 4
+WIDTH, P, C, STARTS = 512, 64, 32, 4
 REACH = 2.0  # length of an embedding that belongs to one group alone
 GAIN = 2.5  # of the first user-aware routers
 SHARPNESS = 0.3  # b at the end
