@@ -15,12 +15,17 @@ class Counting(Exam):
 
     def __init__(self, pieces, curve):
         self.pieces, self.settings = pieces, type("S", (), {"curve": curve})
-        self.asked = []
+        self.asked, self.alike = [], 0
 
-    def _examine(self, users, *_):
+    def _population(self, users):
+        self.alike += 1
+        return [[f"all to {user.user_id}"] for user in users]
+
+    def _examine(self, users, _, alike):
         self.asked.append([(user.user_id, len(user.profile)) for user in users])
-        answers = [[f"{u.user_id} {len(u.profile)}"] for u in users]
-        return Point(dict.fromkeys(METHODS, answers), ["group"] * len(users))
+        own = [[f"{u.user_id} {len(u.profile)}"] for u in users]
+        answers = dict.fromkeys(METHODS, own) | {"stage1": alike}
+        return Point(answers, ["group"] * len(users))
 
 
 def points(tmp_path, curve):
@@ -52,12 +57,19 @@ def test_the_newest_entries_are_the_ones_that_are_kept(tmp_path):
     seen = []
 
     class Watching(Counting):
-        def _examine(self, users, *_):
+        def _examine(self, users, *rest):
             seen.append(users[0].profile)
-            return super()._examine(users)
+            return super()._examine(users, *rest)
 
     Watching(Pieces(tmp_path, "a"), (3,)).points(PEOPLE, lambda *_: None)
     assert PEOPLE[0].profile[-3:] in seen
+
+
+def test_the_population_is_asked_once_and_answers_alike_at_every_point(tmp_path):
+    exam, found = points(tmp_path, (0, 2, 4))
+    expected = [[f"all to {user.user_id}"] for user in PEOPLE]
+    assert exam.alike == 1
+    assert all(point.answers["stage1"] == expected for point in found.values())
 
 
 def test_a_point_longer_than_all_histories_is_the_one_of_all(tmp_path):
@@ -70,4 +82,5 @@ def test_finished_points_are_not_examined_again(tmp_path):
     _, first = points(tmp_path, (0,))
     exam, second = points(tmp_path, (0,))
     assert not exam.asked
+    assert not exam.alike
     assert second == first

@@ -115,15 +115,24 @@ def test_chosen_levels_are_counted_by_the_name_of_their_stage():
 
 
 def test_groups_are_found_where_routes_differ_and_only_where_they_are_known():
-    world = make_world("tagging", 0, others=20, users=0)
-    groups = [world.truth.groups[user.user_id] for user in world.others]
-    routes = np.eye(5)[groups] + np.random.default_rng(0).normal(0, 0.01, (20, 5))
-    found = summary.recovered_groups(world, world.others, routes)
-    posterior = [world.truth.posterior_group(user) for user in world.others]
-    assert found.adjusted_rand == 1
-    expected = adjusted_rand_score(groups, posterior)
-    assert found.posterior_adjusted_rand == pytest.approx(expected, abs=1e-6)
-    assert summary.recovered_groups(data_of(), (), routes) is None
+    world = make_world("tagging", 0, others=20, users=15)
+    rng = np.random.default_rng(0)
+    groups, new = (
+        [world.truth.groups[user.user_id] for user in part]
+        for part in (world.others, world.users)
+    )
+    routes = np.eye(5)[groups] + rng.normal(0, 0.01, (20, 5))
+    weights = np.eye(5)[new][:, None] + rng.normal(0, 0.3, (15, 40, 5))
+    found = summary.recovered_groups(world, world.others, routes, weights.tolist())
+    assert found.adjusted_rand == found.new_adjusted_rand == 1
+    for part, true, told in (
+        (world.others, groups, found.posterior_adjusted_rand),
+        (world.users, new, found.new_posterior_adjusted_rand),
+    ):
+        posterior = [world.truth.posterior_group(user) for user in part]
+        expected = adjusted_rand_score(true, posterior)
+        assert told == pytest.approx(expected, abs=1e-6)
+    assert summary.recovered_groups(data_of(), (), routes, []) is None
 
 
 def test_a_picture_of_people_needs_some():
