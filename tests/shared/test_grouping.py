@@ -176,10 +176,10 @@ def test_sums_over_cohorts_are_the_moments_of_one_place():
 @pytest.mark.parametrize(("groups", "widths"), [(2, (M, W)), (5, (P + 6, C + 4))])
 def test_a_mixture_by_sums_is_the_one_of_one_place(groups, widths):
     _, features = people(groups, seed=10 + groups, users=20, widths=widths)
-    made = grouping(groups, widths=widths)
+    made = grouping(groups, rounds=12, widths=widths)
     drawn = made.values["grouping.starts"].copy()
     play(made, features)
-    expected, gained = in_one_place(whitened(made.values, features), drawn, ROUNDS)
+    expected, gained = in_one_place(whitened(made.values, features), drawn, 12)
     np.testing.assert_allclose(made.values["grouping.starts"], expected, atol=1e-3)
     np.testing.assert_allclose(made.sums["gain"], gained, rtol=1e-3)
 
