@@ -16,6 +16,7 @@ from proper_simulations.dataset import Dataset
 
 GroupLevel = Literal["others", "all"]
 REAL = 0.5  # of the rounds: real texts are longer, and their users more
+REAL_RATE = 2e-3  # of population and groups: where less can be read, more is overfitted
 FEW = 1000  # entries: below this the others alone are too few to train groups
 
 
@@ -48,13 +49,18 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
     level = config.group_level
     if level == "auto":
         level = "all" if few else "others"
-    share = 1.0 if data.truth is not None else REAL
+    made_up = data.truth is not None
+    share = 1.0 if made_up else REAL
     share = 0.2 if config.quick else share
     return Settings(
         method=Method(),
-        population=_schedule(50, 1.5e-2, share, server_rate=2, momentum=0.5),
+        population=_schedule(
+            50, 1.5e-2 if made_up else REAL_RATE, share, server_rate=2, momentum=0.5
+        ),
         grouping=_schedule(240, 1, 1),
-        group=_schedule(40, 8e-3, share, server_rate=2, momentum=0.5),
+        group=_schedule(
+            40, 8e-3 if made_up else REAL_RATE, share, server_rate=2, momentum=0.5
+        ),
         lora_router=_schedule(4, 3e-3, share),
         personal=PersonalRecipe(
             embedding=Recipe(learning_rate=1e-3, embedding_rate=3e-3, steps=2),
@@ -63,7 +69,7 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
             absorb=0.25,
         ),
         group_level=level,
-        curve=_curve(level, made_up=data.truth is not None, quick=config.quick),
+        curve=_curve(level, made_up=made_up, quick=config.quick),
     )
 
 
