@@ -16,8 +16,12 @@ from proper_shared.history import User
 from proper_shared.method.stages import AdaptedModel
 
 STEP = {"learning_rate": 5e-3, "steps": 3, "batch": 4}
+# Adam turns a gradient of almost nothing, as the router's first one is, into a step of
+# the rate: at 1e-3 its rounding stays under the tolerance.
 RECIPE = PersonalRecipe(
-    embedding={**STEP, "embedding_rate": 0.1}, user=STEP, lora_router=STEP
+    embedding={**STEP, "embedding_rate": 0.1},
+    user=STEP,
+    lora_router={**STEP, "learning_rate": 1e-3},
 )
 CANARY = "xylophone Quarzsandgrube 4711 🦊"
 PEOPLE = [
