@@ -27,7 +27,7 @@ class Settings(BaseModel):
 
     method: Method = Field(description="shapes of all that is trained")
     population: Schedule = Field(description="federated part 1")
-    grouping: Schedule = Field(description="which groups there are, before they are trained")
+    grouping: Schedule = Field(description="which groups there are")
     group: Schedule = Field(description="federated part 2")
     lora_router: Schedule = Field(description="federated part 3")
     personal: PersonalRecipe = Field(description="the user level, on each device")
