@@ -190,7 +190,7 @@ class Personaliser:
         if self.recipe.absorb > 0 and more:  # who kept nothing aside has learnt it all
             whole = [learnt[seat] + aside[seat] for seat in more]
             for seat, own in zip(more, whole, strict=True):
-                people[seat].tensors[EMBEDDING] = self._placed(own).tensors[EMBEDDING]
+                people[seat].tensors[EMBEDDING] = self._place_of(own)
             self._train(
                 [people[seat] for seat in more],
                 [names[seat] for seat in more],
@@ -202,12 +202,14 @@ class Personaliser:
 
     def _placed(self, examples: Sequence[Example]) -> Personal:
         """Return a newcomer who stands where their entries lie."""
-        person = self.newcomer()
+        return Personal({**self.fresh, EMBEDDING: self._place_of(examples)})
+
+    def _place_of(self, examples: Sequence[Example]) -> Tensor:
+        """Return the embedding (k,) of where entries lie."""
         features = self.reader.read(examples, self.encoder.padding)
-        mean = person.tensors[EMBEDDING]
+        mean = self.fresh[EMBEDDING]
         own = first_embedding(self.reading, features, len(mean))
-        person.tensors[EMBEDDING] = torch.from_numpy(own).to(mean.device)
-        return person
+        return torch.from_numpy(own).to(mean.device)
 
     def _train(
         self,
