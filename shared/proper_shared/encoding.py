@@ -72,10 +72,15 @@ class Encoder:
 
     def prompt(self, text: str) -> tuple[int, ...]:
         """Return the ids of a prompt whose text is cut to the task's length."""
-        cut = self.ids(text[: 32 * self.task.max_text_tokens])
-        if len(cut) > self.task.max_text_tokens:
-            text = str(self.tokenizer.decode(cut[: self.task.max_text_tokens]))
+        longest = self.task.max_text_tokens
+        ids = self.ids(text[self._kept(32 * longest)])  # no need to encode a book
+        if len(ids) > longest:
+            text = str(self.tokenizer.decode(ids[self._kept(longest)]))
         return self.start + tuple(self.ids(self.task.prompt(text)))
+
+    def _kept(self, length: int) -> slice:
+        """Return which part of a longer text is read."""
+        return slice(length) if self.task.reads == "start" else slice(-length, None)
 
     def target(self, output: str) -> tuple[int, ...]:
         """Return the ids of an answer, ended by the end of sequence for free text."""

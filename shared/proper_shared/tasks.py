@@ -91,8 +91,10 @@ class Task:
             "text" is generated greedily.
         labels: All allowed outputs in a fixed order; empty for "text".
         cue: What stands between text and output, without the colon.
-        max_text_tokens: Tokens of an entry's text that are read, from its start.
+        max_text_tokens: Tokens of an entry's text that are read.
         max_output_tokens: Tokens of an output that are trained on or generated.
+        reads: Which end of a longer text is kept: an article opens with what matters,
+            a review closes with its verdict.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Task:
     cue: str
     max_text_tokens: int
     max_output_tokens: int
+    reads: Literal["start", "end"] = "start"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -124,7 +127,7 @@ _ALL = (
     Task("LaMP_1", "label", REFERENCES, "reference", 96, 8),
     Task("LaMP_2M", "label", MOVIE_TAGS, "tag", 40, 12),
     Task("LaMP_2N", "label", NEWS_CATEGORIES, "category", 40, 12),
-    Task("LaMP_3", "score", SCORES, "score", 48, 4),
+    Task("LaMP_3", "score", SCORES, "score", 48, 4, reads="end"),
     Task("LaMP_4", "text", (), "headline", 40, 24),
     Task("LaMP_5", "text", (), "title", 64, 24),
     Task("LaMP_7", "text", (), "in my words", 40, 32),

@@ -32,6 +32,15 @@ def test_a_prompt_is_cut_to_its_length_and_keeps_the_cue(text):
     assert prompt[0] == TOKENIZER.bos_token_id
 
 
+@pytest.mark.parametrize(("reads", "kept"), [("start", "first"), ("end", "last")])
+def test_a_long_text_keeps_the_end_that_the_task_reads(reads, kept):
+    task = replace(tiny.TAGGING, max_text_tokens=12, reads=reads)
+    prompt = Encoder(TOKENIZER, task).prompt(f"first {'word ' * 5000}last")
+    words = TOKENIZER.decode(prompt, skip_special_tokens=True)
+    assert {"first", "last"} & set(words.split()) == {kept}
+    assert words.endswith("\ntag:")
+
+
 def test_a_text_that_fits_is_left_as_it_is():
     text = "the chef left the harbor"
     expected = ENCODER.ids(f"{text}\ntag:")
