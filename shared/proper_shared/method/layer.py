@@ -81,13 +81,12 @@ class Experts(nn.Module):
             (U, n, d_out), the weighted sum of the experts.
         """
         users, e = self.users[0], self.method.experts
-        rows = torch.cat((self.a, self.w_x), dim=1)  # (1|U, E*r + E, d_in)
-        both = banked(users.drop(x, self.method.group.dropout), rows)
-        low, logits = both[..., :-e], both[..., -e:]  # (U, n, E*r), (U, n, E)
-        weights = self.route(logits, z)  # (U, n, E)
+        x = users.drop(x, self.method.group.dropout)
+        low = banked(x, self.a)  # (U, n, E*r)
+        weights = self.route(banked(x, self.w_x), z)  # (U, n, E)
         users.record(layer, weights)
         weights = weights * self.method.expert_scale
-        low = low.reshape(*weights.shape, -1) * weights.unsqueeze(-1)  # (U, n, E, r)
+        low = low.unflatten(-1, (e, -1)) * weights.unsqueeze(-1)  # (U, n, E, r)
         return banked(low.flatten(-2), self.b)
 
     def route(self, logits: Tensor, z: Tensor | None) -> Tensor:
