@@ -245,8 +245,10 @@ class Part:
         if self.shape.layers:
             self._remember(sums, count)
         for name in self.shape.trained:
-            if name in sums:
-                self._move(name, self._mean(name, sums, count))
+            if name in sums and self._of_experts(name):
+                self._move_experts(name, sums, count)
+            elif name in sums:
+                self._move(name, sums[name] / count)
         return float(sums["loss"][0]) / count
 
     @property
@@ -264,19 +266,27 @@ class Part:
         embedding: Vector = found[0].astype(np.float32)
         return embedding
 
-    def _mean(
+    def _of_experts(self, name: str) -> bool:
+        return bool(self.shape.layers) and name[-2:] in {".a", ".b"}
+
+    def _move_experts(
         self, name: str, sums: Mapping[str, NDArray[np.floating]], count: int
-    ) -> NDArray[np.floating]:
-        """Return the mean update of a tensor; of an expert, weighted by its use."""
-        if not self.shape.layers or name[-2:] not in {".a", ".b"}:
-            return sums[name] / count
-        layer = self._layer(name)
-        use = sums["use"][layer].copy()  # (E,)
-        least = FLOOR * count / self.shape.experts
-        weight = np.where(use > least, 1 / np.maximum(use, least), 0.0)
+    ) -> None:
+        """Move each expert by its update, weighted by use; who is not used stays."""
+        use = sums["use"][self._layer(name)]  # (E,)
+        idle = use <= FLOOR * count / self.shape.experts
         mean = sums[name].copy()
-        expert_axis(name, mean, self.shape.experts)[...] *= weight[:, None, None]
-        return mean
+        weight = 1 / np.where(idle, np.inf, use)
+        self._experts(name, mean)[...] *= weight[:, None, None]
+        before = self.values[name], self.velocity[name]
+        self._move(name, mean)
+        for old, new in zip(
+            before, (self.values[name], self.velocity[name]), strict=True
+        ):
+            self._experts(name, new)[idle] = self._experts(name, old)[idle]
+
+    def _experts(self, name: str, array: NDArray[np.floating]) -> NDArray[np.floating]:
+        return expert_axis(name, array, self.shape.experts)
 
     def _layer(self, name: str) -> int:
         """Return the place of a tensor's layer among the layers with experts."""

@@ -127,6 +127,22 @@ def test_an_expert_that_nearly_nobody_uses_stays():
         assert not expert_axis(high, made.values[high] == before[high], E)[2].any()
 
 
+def test_an_expert_that_nearly_nobody_uses_does_not_coast_on_its_momentum():
+    made = part("group", alternate=False, momentum=0.5, server_rate=2)
+    layout, sent = answers(made, 0)
+    apply(made, 0, layout, sent)
+    use = np.full((2, E), 0.5)
+    use[:, 1] = 0.0
+    layout, sent = answers(made, 1, use=use)
+    before, speed = dict(made.values), dict(made.velocity)
+    apply(made, 1, layout, sent)
+    for name in ("l0.group.a", "l1.group.b"):
+        same = expert_axis(name, made.values[name] == before[name], E)
+        kept = expert_axis(name, made.velocity[name] == speed[name], E)
+        assert [bool(rows.all()) for rows in same] == [n == 1 for n in range(E)]
+        assert kept[1].all()
+
+
 def test_routers_are_moved_by_the_plain_mean():
     made = part("group", server_rate=0.5)
     layout, sent = answers(made, 0)
