@@ -6,7 +6,7 @@ from typing import Any
 
 from proper_shared.errors import DataError
 
-MAX_CHARACTERS = 100_000  # of one text; no task reads more than its first 600
+MAX_CHARACTERS = 100_000  # of one text; no task reads more than 600 of them
 FORMAT_HINT = "see docs/history.md for the format and an example"
 
 
