@@ -20,9 +20,11 @@ def figure(results: Results) -> Figure | Absent:
     return Figure(
         name="losses",
         heading=_heading(parts),
-        measure="Mean training loss of the cohort, by round",
-        caption="Each part has a scale of its own. A round sees another cohort, "
-        "so the line may rise where its users are harder.",
+        measure="Mean loss of the cohort while it trains, by round",
+        caption="Each part has a scale of its own. A loss is the mean over the steps "
+        "that devices take in a round, and so it tells how well they fit their own "
+        "entries meanwhile. Towards the end the rates fall, they fit less, and the "
+        "line rises: it nears the loss of the model that all share.",
         draw=partial(_draw, results.task, parts),
     )
 
@@ -30,8 +32,8 @@ def figure(results: Results) -> Figure | Absent:
 def _heading(parts: dict[str, list[float]]) -> str:
     falls = [loss[-1] < loss[0] for loss in parts.values()]
     if all(falls):
-        return "The loss falls in every part"
-    return "The loss does not fall in every part"
+        return "The loss ends lower than it began, in every part"
+    return "The loss does not end lower in every part"
 
 
 def _draw(task: str, parts: dict[str, list[float]], width: float, name: str) -> Canvas:
