@@ -26,18 +26,32 @@ class Pace(NamedTuple):
     Attributes:
         rounds: share of all rounds; real texts are longer, and their users more.
         population: rate of stage 1; where less can be read, more is overfitted.
-        caution: of the user level.
+        group: rate of stage 2.
+        user: how a user LoRA is trained.
         curve: points of the learning curve, each of which costs minutes on real texts.
     """
 
     rounds: float
     population: float
-    caution: float
+    group: float
+    user: Recipe
     curve: tuple[int, ...]
 
 
-MADE_UP = Pace(1.0, 1.5e-2, 20, (0, 1, 2, 4, 8, 16, 32))
-REAL = Pace(0.5, 2e-3, 5, ())
+MADE_UP = Pace(
+    rounds=1,
+    population=1.5e-2,
+    group=8e-3,
+    user=Recipe(learning_rate=4e-3, steps=30, caution=20),
+    curve=(0, 1, 2, 4, 8, 16, 32),
+)
+REAL = Pace(
+    rounds=0.3,
+    population=2e-3,
+    group=4e-3,
+    user=Recipe(learning_rate=4e-3, steps=15, caution=5),
+    curve=(),
+)
 
 
 class Settings(BaseModel):
@@ -76,11 +90,11 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
         method=Method(),
         population=_schedule(50, pace.population, share, server_rate=2, momentum=0.5),
         grouping=_schedule(240, 1, 1),
-        group=_schedule(40, 8e-3, share, server_rate=2, momentum=0.5),
+        group=_schedule(40, pace.group, share, server_rate=2, momentum=0.5),
         lora_router=_schedule(4, 3e-3, share),
         personal=PersonalRecipe(
             embedding=Recipe(learning_rate=1e-3, embedding_rate=3e-3, steps=2),
-            user=Recipe(learning_rate=4e-3, steps=30, caution=pace.caution),
+            user=pace.user,
             lora_router=Recipe(learning_rate=1e-3, steps=4),
             absorb=0.25,
         ),
