@@ -29,7 +29,13 @@ def main() -> None:
     type=click.Choice(["tagging", "rating", "rewriting"]),
     help="Synthetic users instead [default: tagging].",
 )
-@click.option("--users", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--users",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="How many get a personal model; at most those that a data folder has.",
+)
 @click.option(
     "--backbone", default="nano", show_default=True, help="nano, or a folder or hub id."
 )
@@ -170,9 +176,12 @@ def cohort(*, as_json: bool, seed: int) -> None:
 def report(*, results: Path, out: Path | None) -> None:
     """Draw report.html anew from RESULTS, a results.json."""
     from proper_shared.durable import write_file  # noqa: PLC0415
+    from proper_simulations.pieces import check_file  # noqa: PLC0415
     from proper_simulations.report import render, table  # noqa: PLC0415
     from proper_simulations.results import load  # noqa: PLC0415
 
     page, found = out or results.with_name("report.html"), load(results)
+    check_file(page)
+    page.parent.mkdir(parents=True, exist_ok=True)
     write_file(page, render(found).encode())
     click.echo(f"{table(found)}\nwritten to {page}")

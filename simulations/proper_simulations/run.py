@@ -22,6 +22,7 @@ from pydantic import JsonValue
 from proper_client.answer import Answerer
 from proper_coordinator.plan import Plan
 from proper_shared.allocator import keep_freed_memory
+from proper_shared.backbone import public_name
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError
 from proper_shared.grouping import Grouping
@@ -39,7 +40,7 @@ from proper_simulations import summary
 from proper_simulations.config import RunConfig
 from proper_simulations.exam import Exam, Point, newest, released
 from proper_simulations.federation import Job, Outcome, run_federation
-from proper_simulations.pieces import Pieces
+from proper_simulations.pieces import Pieces, check_out, code_fingerprint
 from proper_simulations.report import render, table
 from proper_simulations.results import (
     METHODS,
@@ -71,6 +72,7 @@ def run(config: RunConfig) -> str:
         ModelError: the backbone is not there or does not fit.
     """
     keep_freed_memory()
+    check_out(config.out)
     return Run(config).execute()
 
 
@@ -141,7 +143,7 @@ class Run:
             self.trainer.fingerprint,
             str(self.config.seed),
             str(self.config.users),
-            importlib.metadata.version("proper"),
+            code_fingerprint(),
         )
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
@@ -193,7 +195,8 @@ class Run:
             method=self.settings.method,
             personal=self.settings.personal.model_dump(),
             backbone=BackboneId(
-                name=self.config.backbone, fingerprint=self.trainer.fingerprint
+                name=public_name(self.config.backbone),
+                fingerprint=self.trainer.fingerprint,
             ),
             seed=self.config.seed,
         )
@@ -315,14 +318,14 @@ def routes_of(outcome: Outcome, seats: Sequence[int]) -> NDArray[np.floating]:
 
 
 def command_line(config: RunConfig) -> str:
-    """Return the command of a run, with the data folder by its name alone."""
+    """Return the command of a run, with local folders by their names alone."""
     words = ["proper-sim", "run"]
     if config.data is not None:
         words += ["--data", config.data.resolve().name]
         words += ["--task", config.task] if config.task else []
     else:
         words += ["--world", str(config.world)]
-    words += ["--users", str(config.users), "--backbone", Path(config.backbone).name]
+    words += ["--users", str(config.users), "--backbone", public_name(config.backbone)]
     words += ["--engine", config.engine, "--seed", str(config.seed)]
     words += ["--ablation"] if config.ablation else []
     if config.group_level != "auto":

@@ -1,7 +1,8 @@
 import pytest
 
 from proper_shared.errors import ConfigError
-from proper_simulations.pieces import Pieces
+from proper_simulations import pieces as module
+from proper_simulations.pieces import Pieces, check_out, code_fingerprint
 
 
 def refuse():
@@ -23,10 +24,12 @@ def test_the_time_of_a_piece_is_known_whenever_it_was_made(tmp_path):
 
 
 def test_pieces_of_another_run_are_refused_and_left_as_they_are(tmp_path):
-    Pieces(tmp_path, "a").get("one", lambda: 1)
-    with pytest.raises(ConfigError, match="another run"):
-        Pieces(tmp_path, "b").get("one", refuse)
-    assert Pieces(tmp_path, "a").get("one", refuse) == 1
+    work = tmp_path / "work"
+    Pieces(work / "exam", "a").get("one", lambda: 1)
+    with pytest.raises(ConfigError, match="another run") as caught:
+        Pieces(work / "exam", "b").get("one", refuse)
+    assert f"delete {work} to" in caught.value.hint
+    assert Pieces(work / "exam", "a").get("one", refuse) == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"identity": "a"}', "[1]"])
@@ -45,3 +48,73 @@ def test_nothing_is_kept_of_a_piece_that_was_not_finished(tmp_path):
         pieces.get("one", stop)
     assert not list(tmp_path.iterdir())
     assert pieces.get("one", lambda: 3) == 3
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_is(tmp_path):
+    check_out(tmp_path / "not" / "there")
+    assert not list(tmp_path.iterdir())
+    for name in ("release/release.json", "results.json", "report.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("of an earlier run")
+    check_out(tmp_path)
+
+
+TAKEN = {
+    "somebody's files": ("release/thesis.txt", "release is there and is no release"),
+    "a page that is a folder": ("report.html/x", "report.html is a folder"),
+    "results that are a folder": ("results.json/x", "results.json is a folder"),
+    "a release that is a file": ("release", "release is a file"),
+    "work that is a file": ("work", "work is a file"),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_folder_where_something_else_stands_is_refused(tmp_path, case):
+    name, words = TAKEN[case]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_out(tmp_path)
+    assert caught.value.hint
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="file is a file"):
+        check_out(tmp_path / "file" / "out")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(ConfigError, match="nothing can be written"):
+        check_out(tmp_path / "out")
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A copy of no package but one, whose code may be changed."""
+    (tmp_path / "report").mkdir()
+    for name in ("train.py", "report/page.py"):
+        (tmp_path / name).write_text("x = 1")
+    monkeypatch.setattr(module, "files", lambda _: tmp_path)
+    monkeypatch.setattr(module, "PACKAGES", ("toy",))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "differs"),
+    [("train.py", True), ("new.py", True), ("report/page.py", False)],
+)
+def test_other_code_is_another_run_unless_it_only_shows(sources, name, differs):
+    before = code_fingerprint.__wrapped__()
+    (sources / name).write_text("x = 2")
+    assert (code_fingerprint.__wrapped__() != before) is differs
+
+
+def test_the_code_of_a_run_is_looked_at_once(sources):
+    code_fingerprint.cache_clear()
+    before = code_fingerprint()
+    (sources / "train.py").write_text("x = 2")
+    assert code_fingerprint() == before
+    code_fingerprint.cache_clear()

@@ -160,7 +160,21 @@ def test_another_run_does_not_mix_with_what_lies_in_the_folder(whole, llama, tmp
     result = run(tmp_path, llama, "--world", "tagging", "--seed", "1")
     assert result.exit_code == 2
     assert "of another run" in result.stderr
+    assert f"delete {tmp_path / 'work'} to" in result.stderr
     assert released(out)
+
+
+def test_a_folder_of_somebody_else_is_refused_before_anything_is_trained(
+    small,  # noqa: ARG001
+    llama,
+    tmp_path,
+):
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "thesis.txt").write_text("mine")
+    said = run(tmp_path, llama, "--world", "tagging")
+    assert said.exit_code == 2
+    assert "is no release" in said.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
 def record(number):
