@@ -53,9 +53,11 @@ def load_data(
         folder: Holds one of the two layouts.
         task: Name of the task; must agree with the files. It is needed only where
             they say no more than "LaMP_2" and have no profile to tell tags by.
-        test_users: How many histories of the official files become users; the
-            per-user layout has decided that already.
-        choose: Whether the longest or the shortest histories become users.
+        test_users: How many histories of the official files become users. Of the
+            per-user layout, which has decided who they are, the first so many are
+            left, or all where there are fewer.
+        choose: Whether the longest or the shortest histories of the official files
+            become users.
 
     Returns:
         The data set; profiles in time order where records have dates (stable, so
@@ -71,6 +73,7 @@ def load_data(
     wanted = None if task is None else get_task(task)
     if (folder / USERS_FILE).exists() or (folder / OTHERS_FILE).exists():
         found, others, users = _load_per_user(folder, wanted)
+        users = users[:test_users]
     else:
         found, everybody = _load_official(folder, wanted)
         others, users = _split(everybody, test_users, choose)

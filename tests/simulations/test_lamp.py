@@ -147,6 +147,21 @@ def test_the_two_editions_of_the_second_task_are_told_apart(write, edition, keys
         assert load_data(write(files)).task.name == edition
 
 
+@pytest.mark.parametrize(
+    ("wanted", "left"), [(1, ["u1"]), (2, ["u1", "u2"]), (9, ["u1", "u2"])]
+)
+def test_of_users_in_files_of_their_own_the_first_are_taken(write, wanted, left):
+    data = load_data(write(per_user()), test_users=wanted)
+    assert [user.user_id for user in data.users] == left
+    assert [user.user_id for user in data.others] == ["o1", "o2"]
+
+
+def test_fewer_users_are_other_data(write):
+    folder = write(per_user())
+    one, both, all_of_them = (load_data(folder, test_users=n) for n in (1, 2, 100))
+    assert one.fingerprint != both.fingerprint == all_of_them.fingerprint
+
+
 def test_profiles_are_sorted_by_date_and_equal_dates_stay(write):
     files = per_user()
     days = ["2020-03-01", "2020-01-01", "2020-02-01", "2020-01-01"]
