@@ -10,6 +10,7 @@ Two words that are used throughout: a *method* is a row of a table (`stage1`, `o
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -29,6 +30,7 @@ from proper_shared.errors import FormatError
 
 Metric = Literal["accuracy", "macro_f1", "mae", "rmse", "rouge1", "rougeL"]
 LOWER_IS_BETTER: frozenset[str] = frozenset({"mae", "rmse"})
+_MOST = 1e15  # of any number: beyond, sums and axes lose their units
 
 # Rows that every run has; a later rival only needs a name of the same form.
 METHODS = (
@@ -44,15 +46,27 @@ METHODS = (
     "best_possible",
 )
 
+COMPARED = frozenset({"stage1", "chosen"})  # what a report is about: before, after
+
 Method = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Pair = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*-[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _bounded(value: float) -> float:
+    """Refuse what nothing that is measured here can be."""
+    if abs(value) > _MOST:
+        raise ValueError(f"got a number beyond {_MOST:.0e}, expected one within")
+    return value
+
+
 Number = Annotated[
     float,
     Field(allow_inf_nan=False),
+    AfterValidator(_bounded),
     AfterValidator(lambda value: round(value, 6)),
 ]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0), AfterValidator(_bounded)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Scores = dict[Metric, Number]
 
@@ -129,6 +143,8 @@ class LearningCurve(_Model):
             for metric, values in by_metric.items()
         }
         _same_length(lengths, wanted)
+        for name, by_metric in self.methods.items():
+            _in_range(name, by_metric)
         return self
 
 
@@ -233,6 +249,13 @@ class Results(_Model):
         for method, scores in self.metrics.items():
             if self.metric not in scores:
                 raise ValueError(f"{method} has no {self.metric}, the run's own metric")
+            _in_range(method, {metric: [v] for metric, v in scores.items()})
+        if missing := COMPARED - self.metrics.keys():
+            raise ValueError(f"metrics has no {min(missing)}, which every run has")
+        for method, ends in self.intervals.items():
+            _in_range(method, {m: [end.low, end.high] for m, end in ends.items()})
+        for method, by_user in self.scores_by_user.items():
+            _in_range(method, by_user)
         lengths = {
             f"scores_by_user.{method}.{metric}": len(values)
             for method, by_metric in self.scores_by_user.items()
@@ -285,6 +308,17 @@ def schema() -> str:
         **Results.model_json_schema(),
     }
     return json.dumps(described, indent=2) + "\n"
+
+
+def _in_range(method: str, scores: Mapping[Metric, Sequence[float | None]]) -> None:
+    """Refuse a share that is not from 0 to 1, and an error below zero."""
+    for metric, values in scores.items():
+        most = _MOST if metric in LOWER_IS_BETTER else 1.0
+        for value in values:
+            if value is not None and not 0 <= value <= most:
+                raise ValueError(
+                    f"{method} has {value:.3g} as {metric}, expected 0 to {most:g}"
+                )
 
 
 def _same_length(lengths: dict[str, int], wanted: int) -> None:

@@ -211,6 +211,7 @@ def curve(
             answers["best_given_history"] = ceilings[count]
         tables.append((scorer.table(answers), answers))
     known = [name for name in CURVE_METHODS if name in tables[0][1]]
+    pairs = {(a, b): [table.pair(a, b) for table, _ in tables] for a, b in CURVE_PAIRS}
     return LearningCurve(
         entries=[*counts, "all"],
         methods={
@@ -222,10 +223,10 @@ def curve(
         },
         paired={
             f"{a}-{b}": {
-                metric: [table.pair(a, b)[metric] for table, _ in tables]
+                metric: [pair[metric] for pair in along]
                 for metric in scorer.by_user_metrics
             }
-            for a, b in CURVE_PAIRS
+            for (a, b), along in pairs.items()
         },
     )
 

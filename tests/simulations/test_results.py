@@ -93,6 +93,42 @@ def test_a_method_without_the_metric_of_the_run_is_refused(results):
         changed(results, metrics={"chosen": {"macro_f1": 0.5}})
 
 
+@pytest.mark.parametrize("value", [1e300, 1.01, -0.1])
+def test_scores_that_no_answers_can_have_are_refused(results, value):
+    metrics = results.model_dump()["metrics"]
+    metrics["chosen"]["accuracy"] = value
+    with pytest.raises(ValidationError, match="expected"):
+        changed(results, metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    "part", ["intervals", "learning_curve", "scores_by_user", "metrics"]
+)
+def test_scores_are_in_range_wherever_they_stand(results, part):
+    content = json.loads(results.model_dump_json())[part]
+    place = content.get("methods", content)["stage3"]
+    place["accuracy"] = {
+        "intervals": {"low": 0.5, "high": 1.5},
+        "metrics": 1.5,
+    }.get(part) or [1.5, *place["accuracy"][1:]]
+    with pytest.raises(ValidationError, match=r"stage3 has 1\.5 as accuracy"):
+        changed(results, **{part: content})
+
+
+def test_numbers_beyond_all_measure_are_refused(results):
+    with pytest.raises(ValidationError, match="beyond 1e\\+15"):
+        changed(results, loss_by_round={"population": [1e300, 1.0]})
+    with pytest.raises(ValidationError, match="beyond"):
+        changed(results, bytes={"down": 10**400})
+
+
+@pytest.mark.parametrize("method", ["stage1", "chosen"])
+def test_results_without_what_a_report_compares_are_refused(results, method):
+    metrics = {m: s for m, s in results.model_dump()["metrics"].items() if m != method}
+    with pytest.raises(ValidationError, match=f"no {method}, which every run has"):
+        changed(results, metrics=metrics)
+
+
 def test_a_curve_with_a_point_too_few_is_refused(results):
     curve = results.learning_curve.model_dump()
     curve["methods"]["stage2"]["accuracy"].pop()

@@ -109,6 +109,22 @@ def test_the_curve_runs_over_the_counts_and_ends_with_all():
     assert "best_given_history" not in summary.curve(scorer_of(), points, {}).methods
 
 
+def test_each_pair_of_the_curve_is_compared_once_at_each_point(monkeypatch):
+    methods = ("stage1", "stage2", "stage3", "chosen", "oppu")
+    points = {n: Point(dict.fromkeys(methods, SCORES), []) for n in (None, 0, 8)}
+    compared = []
+    pair = summary.Table.pair
+
+    def counted(table, a, b):
+        compared.append((a, b))
+        return pair(table, a, b)
+
+    monkeypatch.setattr(summary.Table, "pair", counted)
+    curve = summary.curve(scorer_of(), points, {})
+    assert len(compared) == len(points) * len(summary.CURVE_PAIRS)
+    assert curve.paired["stage3-oppu"].keys() == {"mae", "accuracy"}
+
+
 def test_chosen_levels_are_counted_by_the_name_of_their_stage():
     point = Point({}, ["group", "personal", "group"])
     assert summary.chosen_counts(point) == {"stage1": 0, "stage2": 2, "stage3": 1}
