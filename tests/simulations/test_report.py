@@ -1,23 +1,27 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
-from proper_simulations.report import curve, render, table
-from proper_simulations.report.scales import (
-    Scale,
-    entry_positions,
-    log_ticks,
-    padded,
-    spread,
-    ticks,
+from proper_simulations.cli import main
+from proper_simulations.report import (
+    curve,
+    embeddings,
+    render,
+    router,
+    stages,
+    table,
+    tables,
 )
-from proper_simulations.report.svg import SHAPES, Canvas
 from proper_simulations.report.words import count, headline, standfirst
+from proper_simulations.results import Groups, Paired, Router, load, write
 
 PICTURES = ["curve", "stages", "gains", "router", "embeddings", "losses"]
 VOID = {"meta"}
+RECORDED = Path(__file__).parents[2] / "docs" / "results"
 
 
 class Page(HTMLParser):
@@ -163,7 +167,7 @@ def test_the_opening_says_what_was_won(results):
 
 @pytest.mark.parametrize(
     ("bar", "words"),
-    [("oppu", "a user LoRA without groups"), ("own_majority", "most common answer")],
+    [("oppu", "a user LoRA without groups"), ("own_majority", "own majority")],
 )
 def test_the_opening_says_what_was_lost(make_results, bar, words):
     lost = beaten(make_results, bar)
@@ -192,6 +196,96 @@ def test_a_quick_run_is_called_a_look(results):
     done = results.executed.model_copy(update={"quick": True})
     quick = results.model_copy(update={"executed": done})
     assert "a look, not a measurement" in standfirst(quick)
+
+
+def paired(difference, low, high):
+    return Paired(difference=difference, low=low, high=high, wins=1, ties=1, losses=1)
+
+
+SURE, OPEN, HARM = (0.1, 0.05, 0.2), (0.01, -0.1, 0.1), (-0.1, -0.2, -0.05)
+
+
+@pytest.mark.parametrize(
+    ("groups", "personal", "said"),
+    [
+        (SURE, SURE, "Each stage adds to the one before"),
+        (OPEN, OPEN, "No stage is surely better than the one before"),
+        (HARM, HARM, "Each stage is worse than the one before"),
+        (SURE, OPEN, "Stage 2 adds and stage 3 makes no sure difference"),
+        (HARM, SURE, "Stage 2 does harm and stage 3 adds"),
+    ],
+)
+def test_the_stages_are_called_what_they_are(results, groups, personal, said):
+    pairs = {"stage2-stage1": groups, "stage3-stage2": personal}
+    told = {name: {"accuracy": paired(*ends)} for name, ends in pairs.items()}
+    run = results.model_copy(update={"paired": told})
+    assert stages.figure(run).heading.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("found", "possible", "said"),
+    [
+        (0.188, 0.747, "hardly found: Rand index 0.188, of 0.747 possible"),
+        (0.4, 0.8, "found in part"),
+        (0.77, 0.905, "largely found"),
+        (-0.01, 0.5, "hardly"),
+        (0.0, 0.001, "nobody could tell apart"),
+        (0.9, None, "largely found: Rand index 0.900"),
+    ],
+)
+def test_groups_are_found_by_the_share_of_what_is_possible(
+    results, found, possible, said
+):
+    groups = Groups(adjusted_rand=found, posterior_adjusted_rand=possible)
+    run = results.model_copy(update={"groups": groups})
+    assert said in embeddings.figure(run).heading
+
+
+def test_the_distance_from_an_equal_share_is_told_with_its_largest(results):
+    edges = [i / 25 for i in range(26)]
+    one_hot = [[20.0, *[0.0] * 23, 5.0]] * 5  # four fifths at 0, one fifth at 1
+    alone = Router(edges=edges, with_constraint=one_hot)
+    run = results.model_copy(update={"router": alone})
+    # Weights count as the middles of their bins, .02 within the ends.
+    assert router.figure(run).heading.endswith(
+        "0.30 away from an equal share, of at most 0.32"
+    )
+
+
+def test_bold_means_the_best_model_in_picture_and_table(make_results):
+    run = make_results(levels={"stage3": 0.75})
+    best = f"{run.metrics['stage3']['accuracy']:.3f}"
+    drawn = str(stages.figure(run).draw(720, "stages"))
+    assert re.findall(r'value end strong">([\d.]+)<', drawn) == [best]
+    assert re.findall(r"<b>([\d.]+)</b>", tables.scores(run)) == [best]
+
+
+def test_the_own_majority_has_one_name(results):
+    html = render(results)
+    assert "most common answer" not in html.lower()
+    assert not re.search(r"(?<!Own )(?<!Global )Majority", html)
+    assert "own majority" in standfirst(results)
+
+
+def test_a_name_that_is_twice_the_same_stands_there_once(results):
+    data = results.data.model_copy(update={"name": results.task})
+    html = render(results.model_copy(update={"data": data}))
+    assert f'<p class="kicker">{results.task}</p>' in html
+    assert "world tagging · tagging" in render(results)
+
+
+def test_users_are_whole_people(results):
+    run = results.model_copy(update={"worse_than_stage1": {"chosen": 0.03}})
+    assert "served worse than by stage 1: 3 of 100 users" in table(run)
+    assert "served 3 of 100 users better" in standfirst(run)
+    assert "<td>3 of 100 users</td>" in render(run)
+
+
+@pytest.mark.parametrize("name", ["tagging", "rating", "rewriting"])
+def test_results_that_were_recorded_are_still_drawn(name):
+    recorded = load(RECORDED / f"world-{name}-seed0.json")
+    assert len(drawings(render(recorded))) == 2 * len(PICTURES)
+    assert table(recorded)
 
 
 def test_the_curve_says_where_oppu_leads(make_results):
@@ -278,35 +372,24 @@ def test_counted_nouns_are_english():
     assert said == ["1 entry", "5 entries", "1,200 users"]
 
 
-def test_scales_map_ends_to_ends():
-    assert Scale((1, 100), (0, 10), log=True)(10) == pytest.approx(5)
-    assert Scale((2, 0), (0, 10))(0) == 10
+def draw_anew(*words):
+    return CliRunner().invoke(main, ["report", *map(str, words)])
 
 
-def test_ticks_are_round_and_inside():
-    assert ticks((0.43, 0.91)) == [0.5, 0.6, 0.7, 0.8, 0.9]
-    assert ticks((0.91, 0.43)) == ticks((0.43, 0.91))
-    assert log_ticks((3, 60)) == [5, 10, 20, 50]
+def test_a_page_may_lie_in_a_folder_that_is_not_there_yet(results, tmp_path):
+    write(tmp_path / "results.json", results)
+    page = tmp_path / "new" / "folder" / "page.html"
+    drawn = draw_anew(tmp_path / "results.json", "--out", page)
+    assert drawn.exit_code == 0, drawn.output
+    assert page.read_text() == render(results)
 
 
-def test_a_range_of_equal_values_has_air():
-    assert padded([0.0, 0.0]) == (-1.0, 1.0)
-    low, high = padded([5.0])
-    assert low < 5 < high
-
-
-def test_doublings_are_equally_far_apart_and_zero_and_all_are_apart():
-    assert entry_positions([0, 1, 2, 4, "all"]) == [-1.2, 0, 1, 2, 3.2]
-
-
-def test_labels_move_apart_no_more_than_they_must():
-    assert spread([10, 50], 16) == [10, 50]
-    assert spread([12, 10], 16) == [19, 3]
-    assert spread([0, 1, 100], 10) == [-4.5, 5.5, 100]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_is_centred_on_its_place(shape):
-    canvas = Canvas((20, 20), "x", "title", "description")
-    canvas.mark((10, 10), shape, "looks", "tip")
-    assert "<title>tip</title>" in str(canvas)
+@pytest.mark.parametrize("place", ["", "results.json/page.html"])
+def test_a_place_where_no_page_can_be_is_refused_by_its_name(results, tmp_path, place):
+    write(tmp_path / "results.json", results)
+    drawn = draw_anew(tmp_path / "results.json", "--out", tmp_path / place)
+    assert drawn.exit_code == 2
+    assert str(tmp_path) in drawn.stderr
+    assert ".tmp" not in drawn.stderr
+    assert "hint: " in drawn.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]

@@ -76,7 +76,7 @@ def _draw(
     results: Results, curve: LearningCurve, values: Values, width: float, name: str
 ) -> Canvas:
     lead = lead_of(results, curve)
-    frame = Frame(46, 16, width - (92 if width > 500 else 66), 330)
+    frame = Frame(46, 16, width - (96 if width > 500 else 92), 330)
     canvas = Canvas(
         (width, 516 if lead else 384),
         name,
@@ -131,7 +131,7 @@ def _labels(canvas: Canvas, values: Values, right: float, scale: Scale) -> None:
     }
     wanted = [scale(value) + 4 for value in last.values()]
     for method, y in zip(last, spread(wanted, 16), strict=True):
-        canvas.text((right, y), short_name(method), f"label strong m-{method}")
+        canvas.text((right + 5, y), short_name(method), f"label strong m-{method}")
 
 
 def _heading(results: Results, curve: LearningCurve) -> str:
@@ -173,7 +173,10 @@ def _caption(results: Results, curve: LearningCurve, values: Values) -> str:
             "entries, knowing how the world was made.",
         )
     if "own_majority" in values:
-        said.append("The dotted bar is each user's most common answer.")
+        said.append(
+            "The dotted bar is each user's own majority, the answer that is most "
+            "common in the history."
+        )
     if "oppu" in values:
         said.append("OPPU is a user LoRA on stage 1, with no groups in between.")
     if lead_of(results, curve):

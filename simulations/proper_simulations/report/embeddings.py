@@ -9,6 +9,7 @@ from proper_simulations.report.svg import SHAPES, Canvas
 from proper_simulations.report.words import number
 from proper_simulations.results import Groups, Point, Results
 
+_TELLING = 0.05  # an index below is as good as chance
 _COLOURS = 8  # g-0 to g-7 of the style sheet
 
 
@@ -38,8 +39,18 @@ def _heading(groups: Groups | None) -> str:
     found = number(groups.adjusted_rand)
     best = groups.posterior_adjusted_rand
     if best is None:
-        return f"Groups found again with an adjusted Rand index of {found}"
-    return f"Groups found again: Rand index {found}, of {number(best)} possible"
+        return f"{_verdict(groups.adjusted_rand)}: Rand index {found}"
+    if best < _TELLING:
+        return f"Groups that nobody could tell apart: Rand index {found}"
+    share = groups.adjusted_rand / best
+    return f"{_verdict(share)}: Rand index {found}, of {number(best)} possible"
+
+
+def _verdict(share: float) -> str:
+    """Say how many of the groups that can be found are found."""
+    if share < 1 / 3:
+        return "Groups are hardly found"
+    return "Groups are found in part" if share < 2 / 3 else "Groups are largely found"
 
 
 def _draw(task: str, points: list[Point], width: float, name: str) -> Canvas:

@@ -63,8 +63,9 @@ def render(results: Results) -> str:
 
 
 def _opening(results: Results) -> str:
+    names = dict.fromkeys([results.data.name, results.task])  # a world has one for both
     return f"""<header>
-<p class="kicker">{safe(results.data.name)} · {safe(results.task)}</p>
+<p class="kicker">{" · ".join(safe(name) for name in names)}</p>
 <h1>{prose(headline(results))}</h1>
 <p class="standfirst">{prose(standfirst(results))}</p>
 </header>"""

@@ -7,7 +7,6 @@ from proper_simulations.report.axes import Frame, bottom_axis, tick_words
 from proper_simulations.report.figure import Absent, Figure
 from proper_simulations.report.scales import Scale, ticks
 from proper_simulations.report.svg import Canvas
-from proper_simulations.report.words import percent
 from proper_simulations.results import Results, Router
 
 _ROW = 46.0  # pixels between two ridges
@@ -29,7 +28,8 @@ def figure(results: Results) -> Figure | Absent:
         heading=_heading(router),
         measure="Density of the weight that users' routers give to each expert",
         caption="A ridge is one expert; all ridges share one scale of height. "
-        f"The vertical line is an equal share, 1/{len(router.with_constraint)}. "
+        f"The vertical line is an equal share, 1/{len(router.with_constraint)}; "
+        "weights are farthest from it where each user is served by one expert alone. "
         + (
             "The constraint loss is there to push the weights of different users apart."
             if both
@@ -40,7 +40,7 @@ def figure(results: Results) -> Figure | Absent:
 
 
 def spread_of(edges: list[float], rows: list[list[float]]) -> float:
-    """Return the mean distance of a weight from an equal share."""
+    """Return the mean distance of a weight from an equal share, to half a bin."""
     middles = [(a + b) / 2 for a, b in pairwise(edges)]
     share = 1 / len(rows)
     total = far = 0.0
@@ -55,7 +55,11 @@ def spread_of(edges: list[float], rows: list[list[float]]) -> float:
 def _heading(router: Router) -> str:
     with_it = spread_of(router.edges, router.with_constraint)
     if router.without_constraint is None:
-        return f"A weight is {percent(with_it)} away from an equal share"
+        experts = len(router.with_constraint)
+        most = 2 * (experts - 1) / experts**2  # each user at one expert alone
+        return (
+            f"A weight is {with_it:.2f} away from an equal share, of at most {most:.2f}"
+        )
     without = spread_of(router.edges, router.without_constraint)
     if with_it > 1.1 * without:
         return "The constraint loss makes routers commit"
@@ -79,7 +83,7 @@ def _draw(task: str, router: Router, width: float, name: str) -> Canvas:
     height = _TITLE + len(router.with_constraint) * _ROW
     far = ", ".join(
         f"{title}: mean distance from an equal share "
-        f"{percent(spread_of(router.edges, rows))}"
+        f"{spread_of(router.edges, rows):.2f}"
         for title, _, rows in panels
     )
     down = 1 if wide else len(panels)

@@ -8,7 +8,10 @@ from proper_simulations.report.scales import Scale, padded, ticks, turned
 from proper_simulations.report.svg import Canvas
 from proper_simulations.report.words import (
     METRIC_NAMES,
+    Verdict,
+    best_model,
     compare,
+    listed,
     method_name,
     number,
     percent,
@@ -16,6 +19,11 @@ from proper_simulations.report.words import (
 )
 from proper_simulations.results import LOWER_IS_BETTER, METHODS, Results
 
+_STEPS: dict[Verdict, str] = {
+    "better": "adds",
+    "worse": "does harm",
+    "undecided": "makes no sure difference",
+}
 _ROW = 30.0  # pixels; a narrow row has its name above itself
 _NARROW_ROW = 40.0
 # Above these rows a little air: bars, ours, the rival, the ceilings.
@@ -35,7 +43,7 @@ def figure(results: Results) -> Figure:
         "bootstrap interval). Two methods whose bars overlap can still differ "
         "surely, since they are compared user by user: see the paired differences. "
         "The dotted line is stage 1; the gap runs from there to what is best given "
-        "the history.",
+        "the history. Bold is the best model.",
         draw=partial(_draw, results),
     )
 
@@ -47,20 +55,23 @@ def methods_of(results: Results) -> list[str]:
 
 
 def _heading(results: Results) -> str:
-    rises = [
-        verdict(pair, results.metric)
-        for a, b in (("stage2", "stage1"), ("stage3", "stage2"))
+    steps = {
+        name: verdict(pair, results.metric)
+        for name, a, b in (("2", "stage2", "stage1"), ("3", "stage3", "stage2"))
         if (pair := compare(results, a, b))
-    ]
-    share = results.gap_share.get("stage3", {}).get(results.metric)
-    closed = f"; stage 3 closes {percent(share.share)} of the gap" if share else ""
-    if rises == ["better", "better"]:
-        return f"Each stage adds to the one before{closed}"
-    if "worse" in rises:
-        return "Not every stage helps"
-    if rises:
-        return "The stages rise, but not each step is sure"
-    return "Score by stage"
+    }
+    if not steps:
+        return "Score by stage"
+    if len(steps) > 1 and len(set(steps.values())) == 1:
+        share = results.gap_share.get("stage3", {}).get(results.metric)
+        closed = f"; stage 3 closes {percent(share.share)} of the gap" if share else ""
+        return {
+            "better": f"Each stage adds to the one before{closed}",
+            "worse": "Each stage is worse than the one before",
+            "undecided": "No stage is surely better than the one before",
+        }[steps.popitem()[1]]
+    said = [f"stage {name} {_STEPS[found]}" for name, found in steps.items()]
+    return f"{listed(said)}, each against the one before".replace("s", "S", 1)
 
 
 def _draw(results: Results, width: float, name: str) -> Canvas:
@@ -82,13 +93,14 @@ def _draw(results: Results, width: float, name: str) -> Canvas:
     for value in values:
         canvas.line((scale(value), frame.top), (scale(value), frame.bottom), "grid")
     bottom_axis(canvas, frame, [scale(value) for value in values], tick_words(values))
+    best = best_model(results, results.metric)
     for method, y in zip(methods, rows, strict=True):
         _row(canvas, results, method, (scale, y))
         at = (left - 14, y + 4) if wide else (left - 12, y - 12)
         canvas.text(at, method_name(method), "label end" if wide else "label")
-        score = number(results.metrics[method][results.metric])
-        strong = " strong" if method == "chosen" else ""
-        canvas.text((width, y + 4), score, f"label value end{strong}")
+        score = results.metrics[method][results.metric]
+        strong = " strong" if score == best else ""
+        canvas.text((width, y + 4), number(score), f"label value end{strong}")
     return canvas
 
 

@@ -7,12 +7,14 @@ from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
 from proper_simulations.report.words import (
     METRIC_HEADS,
+    best_model,
     bounds,
     method_name,
     number,
     percent,
     short_name,
     signed,
+    users_of,
     verdict,
 )
 from proper_simulations.results import (
@@ -27,8 +29,6 @@ from proper_simulations.results import (
 )
 
 _NOTHING = "\N{EN DASH}"
-# No model: bars to clear and ceilings; they never win a column.
-_NO_MODELS = {"global_majority", "own_majority", "best_possible", "best_given_history"}
 
 
 def safe(text: str) -> str:
@@ -61,7 +61,7 @@ def html_table(
 def scores(results: Results) -> str:
     """Return all methods by all metrics; the best model of a column is bold."""
     metrics = metrics_of(results)
-    best = {metric: _best(results, metric) for metric in metrics}
+    best = {metric: best_model(results, metric) for metric in metrics}
     rows = []
     for method in methods_of(results):
         cells = []
@@ -71,7 +71,7 @@ def scores(results: Results) -> str:
             cells.append(f"<b>{shown}</b>" if best[metric] == value else shown)
         rows.append((method_name(method), cells))
     heads = [METRIC_HEADS[m] + _arrow(m) for m in metrics]
-    return html_table("Scores", ["Method", *heads], rows)
+    return html_table("Scores; bold is the best model", ["Method", *heads], rows)
 
 
 def metrics_of(results: Results) -> list[Metric]:
@@ -84,7 +84,11 @@ def metrics_of(results: Results) -> list[Metric]:
 
 def differences(results: Results) -> str:
     """Return every paired difference that the run made, a table for each metric."""
-    head = ["a against b", "a \N{MINUS SIGN} b", "95 % interval"]
+    head = [
+        "a against b",
+        "a \N{MINUS SIGN} b, 95 % interval",
+        "Better / level / worse",
+    ]
     tables = []
     for metric in metrics_of(results):
         rows = [
@@ -94,8 +98,7 @@ def differences(results: Results) -> str:
         ]
         title = f"Paired differences over users, {METRIC_HEADS[metric]}"
         if rows:
-            columns = [*head, "Better / level / worse", "a is"]
-            tables.append(html_table(title, columns, rows))
+            tables.append(html_table(title, [*head, "a is"], rows))
     return "\n".join(tables)
 
 
@@ -120,7 +123,7 @@ def choices(results: Results) -> str:
         if users
     ]
     worse = [
-        (method_name(method), [percent(share)])
+        (method_name(method), [users_of(share, results.executed.users)])
         for method, share in results.worse_than_stage1.items()
     ]
     return html_table(
@@ -128,7 +131,7 @@ def choices(results: Results) -> str:
         ["Level", "Users", "Share"],
         bars,
     ) + html_table(
-        "Users served worse than by stage 1", ["Method", "Share of users"], worse
+        "Users served worse than by stage 1", ["Method", "Served worse"], worse
     )
 
 
@@ -184,16 +187,6 @@ def _meter(share: float) -> str:
     return f'<span class="meter"><i style="width:{100 * share:.1f}%"></i></span>'
 
 
-def _best(results: Results, metric: Metric) -> float | None:
-    found = [
-        by_metric[metric]
-        for method, by_metric in results.metrics.items()
-        if metric in by_metric and method not in _NO_MODELS
-    ]
-    pick = min if metric in LOWER_IS_BETTER else max
-    return pick(found) if found else None
-
-
 def _arrow(metric: Metric) -> str:
     return " ↓" if metric in LOWER_IS_BETTER else " ↑"
 
@@ -204,9 +197,9 @@ def _pair_name(pair: str) -> str:
 
 def _difference(found: Paired, metric: Metric) -> list[str]:
     kind = verdict(found, metric)
+    parts = (signed(found.difference), bounds(found.low, found.high))
     return [
-        signed(found.difference),
-        bounds(found.low, found.high),
+        " ".join(f'<span class="part">{part}</span>' for part in parts),
         f"{found.wins:,} / {found.ties:,} / {found.losses:,}",
         f'<span class="verdict v-{kind}">{kind}</span>',
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
 from proper_simulations.report.tables import metrics_of
-from proper_simulations.report.words import METRIC_HEADS, compare, verdict
+from proper_simulations.report.words import METRIC_HEADS, compare, users_of, verdict
 from proper_simulations.results import METHODS, Groups, Metric, Paired, Results
 
 # Fits 80 columns beside the longest name of a method and a comparison.
@@ -66,8 +66,9 @@ def _notes(results: Results) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in results.chosen.items())
         notes.append(f"users chose: {counts}")
     if "chosen" in results.worse_than_stage1:
-        worse = 100 * results.worse_than_stage1["chosen"]
-        notes.append(f"served worse than by stage 1: {worse:.1f} % of users")
+        share = results.worse_than_stage1["chosen"]
+        worse = users_of(share, results.executed.users)
+        notes.append(f"served worse than by stage 1: {worse}")
     if results.groups:
         notes += _groups(results.groups)
     return "\n".join(notes)

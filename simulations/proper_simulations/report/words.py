@@ -19,7 +19,7 @@ METRIC_NAMES: dict[str, str] = {
 METRIC_HEADS: dict[str, str] = METRIC_NAMES | {"mae": "MAE", "rmse": "RMSE"}
 METHOD_NAMES: dict[str, str] = {
     "base": "Backbone alone",
-    "global_majority": "Most common answer",
+    "global_majority": "Global majority",
     "own_majority": "Own majority",
     "stage1": "Stage 1, population",
     "stage2": "Stage 2, groups",
@@ -30,7 +30,6 @@ METHOD_NAMES: dict[str, str] = {
     "best_possible": "Best possible",
 }
 SHORT_NAMES: dict[str, str] = {
-    "own_majority": "Majority",
     "stage1": "Stage 1",
     "stage2": "Stage 2",
     "stage3": "Stage 3",
@@ -48,8 +47,11 @@ PART_NAMES: dict[str, str] = {
 BARS: dict[str, str] = {
     "stage1": "the population model",
     "oppu": "a user LoRA without groups",
-    "own_majority": "each user's most common answer",
+    "own_majority": "each user's own majority",
 }
+
+# No model: bars to clear and ceilings; they are never the best model.
+_NO_MODELS = {"global_majority", "own_majority", "best_possible", "best_given_history"}
 
 Verdict = Literal["better", "worse", "undecided"]
 
@@ -98,6 +100,11 @@ def count(number_of: int, noun: str) -> str:
     return f"{number_of:,} {noun if number_of == 1 else many}"
 
 
+def users_of(share: float, users: int) -> str:
+    """Return a share of users as whole people: "3 of 100 users"."""
+    return f"{round(share * users):,} of {count(users, 'user')}"
+
+
 def listed(items: list[str]) -> str:
     """Return "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if items[1:] else items)
@@ -131,6 +138,17 @@ def verdict(pair: Paired, metric: Metric) -> Verdict:
     return "better" if rises != (metric in LOWER_IS_BETTER) else "worse"
 
 
+def best_model(results: Results, metric: Metric) -> float | None:
+    """Return the score that is bold wherever scores are shown; None without any."""
+    found = [
+        by_metric[metric]
+        for method, by_metric in results.metrics.items()
+        if metric in by_metric and method not in _NO_MODELS
+    ]
+    pick = min if metric in LOWER_IS_BETTER else max
+    return pick(found) if found else None
+
+
 def headline(results: Results) -> str:
     """Return what was found in one sentence, with what beat us if anything did."""
     beaten_by = [
@@ -156,8 +174,8 @@ def standfirst(results: Results) -> str:
         *_comparisons(results),
     ]
     if "chosen" in results.worse_than_stage1:
-        worse = percent(results.worse_than_stage1["chosen"])
-        sentences.append(f"{worse} of users are served worse than by stage 1.")
+        worse = users_of(results.worse_than_stage1["chosen"], done.users)
+        sentences.append(f"The population model served {worse} better.")
     if done.quick:
         sentences.append("This was a quick run: a look, not a measurement.")
     return " ".join(sentences)
@@ -171,8 +189,6 @@ def _whole(value: float) -> float:
 def _found(results: Results) -> str:
     lower = results.metric in LOWER_IS_BETTER
     metric = ("the " if lower else "") + METRIC_NAMES[results.metric]
-    if not {"stage1", "chosen"} <= results.metrics.keys():
-        return f"A run of {results.task}, by {metric}"
     before = results.metrics["stage1"][results.metric]
     after = results.metrics["chosen"][results.metric]
     digits = 2 if f"{before:.2f}" != f"{after:.2f}" else 3
