@@ -258,6 +258,8 @@ def test_bold_means_the_best_model_in_picture_and_table(make_results):
     drawn = str(stages.figure(run).draw(720, "stages"))
     assert re.findall(r'value end strong">([\d.]+)<', drawn) == [best]
     assert re.findall(r"<b>([\d.]+)</b>", tables.scores(run)) == [best]
+    run.metrics["oppu"]["accuracy"] = run.metrics["stage3"]["accuracy"] - 1e-5
+    assert tables.scores(run).count("<b>") == 2
 
 
 def test_the_own_majority_has_one_name(results):

@@ -9,7 +9,7 @@ from proper_simulations.report.svg import Canvas
 from proper_simulations.report.words import (
     METRIC_NAMES,
     Verdict,
-    best_model,
+    best_models,
     compare,
     listed,
     method_name,
@@ -93,14 +93,14 @@ def _draw(results: Results, width: float, name: str) -> Canvas:
     for value in values:
         canvas.line((scale(value), frame.top), (scale(value), frame.bottom), "grid")
     bottom_axis(canvas, frame, [scale(value) for value in values], tick_words(values))
-    best = best_model(results, results.metric)
+    best = best_models(results, results.metric)
     for method, y in zip(methods, rows, strict=True):
         _row(canvas, results, method, (scale, y))
         at = (left - 14, y + 4) if wide else (left - 12, y - 12)
         canvas.text(at, method_name(method), "label end" if wide else "label")
-        score = results.metrics[method][results.metric]
-        strong = " strong" if score == best else ""
-        canvas.text((width, y + 4), number(score), f"label value end{strong}")
+        score = number(results.metrics[method][results.metric])
+        strong = " strong" if method in best else ""
+        canvas.text((width, y + 4), score, f"label value end{strong}")
     return canvas
 
 

@@ -7,7 +7,7 @@ from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
 from proper_simulations.report.words import (
     METRIC_HEADS,
-    best_model,
+    best_models,
     bounds,
     method_name,
     number,
@@ -61,14 +61,14 @@ def html_table(
 def scores(results: Results) -> str:
     """Return all methods by all metrics; the best model of a column is bold."""
     metrics = metrics_of(results)
-    best = {metric: best_model(results, metric) for metric in metrics}
+    best = {metric: best_models(results, metric) for metric in metrics}
     rows = []
     for method in methods_of(results):
         cells = []
         for metric in metrics:
             value = results.metrics[method].get(metric)
             shown = _NOTHING if value is None else number(value)
-            cells.append(f"<b>{shown}</b>" if best[metric] == value else shown)
+            cells.append(f"<b>{shown}</b>" if method in best[metric] else shown)
         rows.append((method_name(method), cells))
     heads = [METRIC_HEADS[m] + _arrow(m) for m in metrics]
     return html_table("Scores; bold is the best model", ["Method", *heads], rows)

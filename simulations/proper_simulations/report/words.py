@@ -138,15 +138,20 @@ def verdict(pair: Paired, metric: Metric) -> Verdict:
     return "better" if rises != (metric in LOWER_IS_BETTER) else "worse"
 
 
-def best_model(results: Results, metric: Metric) -> float | None:
-    """Return the score that is bold wherever scores are shown; None without any."""
-    found = [
-        by_metric[metric]
+def best_models(results: Results, metric: Metric) -> set[str]:
+    """Return whose scores are bold wherever scores are shown.
+
+    Of scores that look the same none is the better, so there may be several.
+    """
+    found = {
+        method: by_metric[metric]
         for method, by_metric in results.metrics.items()
         if metric in by_metric and method not in _NO_MODELS
-    ]
-    pick = min if metric in LOWER_IS_BETTER else max
-    return pick(found) if found else None
+    }
+    if not found:
+        return set()
+    best = (min if metric in LOWER_IS_BETTER else max)(found.values())
+    return {method for method, score in found.items() if number(score) == number(best)}
 
 
 def headline(results: Results) -> str:
