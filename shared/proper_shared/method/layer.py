@@ -80,13 +80,13 @@ class Experts(nn.Module):
         Returns:
             (U, n, d_out), the weighted sum of the experts.
         """
-        users, e = self.users[0], self.method.experts
+        users = self.users[0]
         x = users.drop(x, self.method.group.dropout)
         low = banked(x, self.a)  # (U, n, E*r)
         weights = self.route(banked(x, self.w_x), z)  # (U, n, E)
         users.record(layer, weights)
         weights = weights * self.method.expert_scale
-        low = low.unflatten(-1, (e, -1)) * weights.unsqueeze(-1)  # (U, n, E, r)
+        low = low.reshape(*weights.shape, -1) * weights.unsqueeze(-1)  # (U, n, E, r)
         return banked(low.flatten(-2), self.b)
 
     def route(self, logits: Tensor, z: Tensor | None) -> Tensor:
