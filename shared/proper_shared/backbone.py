@@ -2,7 +2,7 @@
 
 A backbone is `nano` (it ships with this package), a local folder or a hub id. Its
 weights are read from safetensors only, since a pickle is a program, and no code that
-comes with a model is ever run.
+comes with a model is ever run: nobody is asked, and a folder that wants it is refused.
 
 The fingerprint binds a release to its backbone: SHA-256 over the configuration and
 over each tensor's name, type, shape and bytes. It does not cover the tokenizer, and it
@@ -39,10 +39,14 @@ from proper_shared.kernel_advice import without_kernel_advice
 NANO = Path(__file__).parent / "nano"
 Bits = Literal[4, 16, 32]
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-# Written by the library that saved a model, they say nothing of what it computes.
+# Written by the library that saved a model, they say nothing of what it computes; nor
+# does `auto_map`, which names code that is never run.
 _VOLATILE = {"transformers_version", "_name_or_path", "dtype", "torch_dtype"}
+_VOLATILE |= {"auto_map"}
+# All other ways to attend are code from the hub, or need packages of their own.
+_ATTENTION = (None, "eager", "sdpa", "flex_attention")
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,35 @@ def load_backbone(
             hint="32 is exact, 16 is bfloat16, 4 needs bitsandbytes",
         )
     folder = NANO if name == "nano" else _find(name)
+    _refuse_detours(folder)
     config = _config(folder)
     tokenizer = _tokenizer(folder, config)
     fingerprint = fingerprint_of(folder)
     model = _model(folder, bits, device)
     model.requires_grad_(requires_grad=False)
     return Backbone(model.train(mode=False), tokenizer, name, fingerprint)
+
+
+def local_folder(name: str) -> Path | None:
+    """Return the folder, absolute, that a backbone's name means on this machine.
+
+    None for `nano`, and where there is no such folder: then it may be a hub id.
+    """
+    if name == "nano":
+        return None
+    try:
+        folder = Path(name).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long, or the home of nobody
+        return None
+
+
+def public_name(name: str) -> str:
+    """Return a backbone's name as others may read it: of a folder the name alone."""
+    folder = local_folder(name)
+    if folder is None and _HUB_ID.fullmatch(name):
+        return name
+    return (folder or Path(name)).name
 
 
 def fingerprint_of(folder: Path) -> str:
@@ -124,39 +151,100 @@ def _add_tensor(update: Callable[[Any], None], key: str, tensor: torch.Tensor) -
 
 
 def _canonical_config(folder: Path) -> bytes:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{folder.name} has no config.json, expected the folder of a model",
-            hint="name the folder that save_pretrained wrote",
-        ) from error
-    except ValueError as error:
-        raise ModelError(
-            f"config.json in {folder.name} is no JSON: {error}",
-            hint="copy or download the folder again",
-        ) from error
-    if not isinstance(config, dict):
-        raise ModelError(
-            f"config.json in {folder.name} is a {type(config).__name__}, "
-            "expected an object",
-            hint="copy or download the folder again",
-        )
+    config = _settings(folder, "config.json")
     kept = {key: config[key] for key in config if key not in _VOLATILE}
     return json.dumps(kept, sort_keys=True).encode()
 
 
+def _settings(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON object that lies beside the weights."""
+    try:
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder.name} has no {name}, expected the folder of a model",
+            hint="name the folder that save_pretrained wrote",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{name} in {folder.name} is no JSON: {error}",
+            hint="copy or download the folder again",
+        ) from error
+    if not isinstance(values, dict):
+        raise ModelError(
+            f"{name} in {folder.name} is a {type(values).__name__}, expected an object",
+            hint="copy or download the folder again",
+        )
+    return values
+
+
+def _entries(values: object) -> Iterator[tuple[str, Any]]:
+    """Yield every key with its value, those of nested objects too."""
+    if isinstance(values, dict):
+        yield from values.items()
+        values = list(values.values())
+    if isinstance(values, list):
+        for value in values:
+            yield from _entries(value)
+
+
 def _find(name: str) -> Path:
     """Return a local folder, or download a hub id; a local folder always wins."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = local_folder(name)
+    if folder is not None:
+        _refuse_code(folder)
         return folder
-    if folder.exists() or not _HUB_ID.fullmatch(name):
+    if not _HUB_ID.fullmatch(name) or Path(name).exists():
         raise ModelError(
             f"there is no model folder {name}, expected nano, a folder or a hub id",
             hint="check the path, or leave the backbone out to use nano",
         )
     return _download(name)
+
+
+def _refuse_code(folder: Path) -> None:
+    """Refuse a folder that wants code of its own to be run.
+
+    From the hub such a model may come: no Python file is downloaded with it, and where
+    transformers knows the model, it is loaded without.
+    """
+    for name in ("config.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            continue
+        if "auto_map" in dict(_entries(_settings(folder, name))):
+            raise ModelError(
+                f"{name} in {folder.name} asks for code of its own (auto_map), "
+                "which is never run",
+                hint=f"if transformers knows the model, take auto_map out of {name}",
+            )
+
+
+def _refuse_detours(folder: Path) -> None:
+    """Refuse what would compute with more than the weights that are fingerprinted."""
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{folder.name} has an adapter_config.json, expected a model alone",
+            hint="merge the adapter into the weights first (merge_and_unload of PEFT), "
+            "and save the model without it",
+        )
+    for key, value in _entries(_settings(folder, "config.json")):
+        if key.endswith("attn_implementation") and value not in _ATTENTION:
+            raise ModelError(
+                f"config.json in {folder.name} has {key} {str(value)[:100]!r}, "
+                "expected eager, sdpa or none",
+                hint=f"take {key} out of config.json",
+            )
+        if key == "quantization_config" and not _is_ours(value):
+            raise ModelError(
+                f"the model in {folder.name} is quantised, expected plain weights",
+                hint="use the model that it was made from; bitsandbytes alone is known",
+            )
+
+
+def _is_ours(quantised: object) -> bool:
+    if isinstance(quantised, dict):
+        return quantised.get("quant_method") == "bitsandbytes"
+    return quantised is None
 
 
 def _download(name: str) -> Path:
@@ -174,9 +262,9 @@ def _config(folder: Path) -> PretrainedConfig:
     _canonical_config(folder)  # tells a missing file from a model we do not know
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True
+            folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # odd values break a configuration in any way
         raise ModelError(
             f"{folder.name} holds a model that transformers does not know",
             hint="use a model whose code is part of transformers",
@@ -199,12 +287,15 @@ def _tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBas
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, padding_side="left"
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            padding_side="left",
         )
     except Exception as error:  # the tokenizers library raises bare Exception
         raise ModelError(
             f"the tokenizer in {folder.name} cannot be read: {_first_line(error)}",
-            hint="copy or download the folder again",
+            hint="use one that transformers knows, or download the folder again",
         ) from error
     return _with_special_tokens(tokenizer, folder, config)
 
@@ -234,6 +325,7 @@ def _with_special_tokens(
 
 def _model(folder: Path, bits: Bits, device: str) -> PreTrainedModel:
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    options["trust_remote_code"] = False
     options["dtype"] = torch.float32 if bits == 32 else torch.bfloat16
     if bits == 4:
         options["quantization_config"] = _four_bits()
@@ -243,7 +335,7 @@ def _model(folder: Path, bits: Bits, device: str) -> PreTrainedModel:
             both: Any = AutoModelForCausalLM.from_pretrained(
                 folder, output_loading_info=True, **options
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # odd values break a model in any way
         raise ModelError(
             f"the model in {folder.name} cannot be loaded: {_first_line(error)}",
             hint="check that weights and config.json belong together",

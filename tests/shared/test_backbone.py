@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 import sys
@@ -8,7 +9,13 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, T5Config
 
 from proper_shared import backbone
-from proper_shared.backbone import NANO, fingerprint_of, load_backbone
+from proper_shared.backbone import (
+    NANO,
+    fingerprint_of,
+    load_backbone,
+    local_folder,
+    public_name,
+)
 from proper_shared.errors import ConfigError, ModelError
 
 
@@ -176,6 +183,35 @@ def spoil_shapes(folder):
     change(folder / "config.json", intermediate_size=64)
 
 
+def spoil_depth(folder):
+    (folder / "config.json").write_text("[" * 100_000, encoding="utf-8")
+
+
+def spoil_attention(folder):
+    change(folder / "config.json", attn_implementation="kernels-community/flash-attn")
+
+
+def spoil_inner_attention(folder):
+    change(folder / "config.json", text_config={"_attn_implementation": {"": "x/y"}})
+
+
+def spoil_quantised(folder):
+    quantised = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+    change(folder / "config.json", quantization_config=quantised)
+
+
+def spoil_adapter(folder):
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+
+
+def spoil_heads(folder):
+    change(folder / "config.json", num_attention_heads=0)
+
+
+def spoil_layers(folder):
+    change(folder / "config.json", num_hidden_layers="three")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -183,6 +219,13 @@ def spoil_shapes(folder):
         (spoil_no_config, "model has no config.json, expected the folder of a model"),
         (spoil_config, "config.json in model is no JSON"),
         (spoil_list, "config.json in model is a list, expected an object"),
+        (spoil_depth, "config.json in model is no JSON"),
+        (spoil_attention, "has attn_implementation 'kernels-community/flash-attn'"),
+        (spoil_inner_attention, "has _attn_implementation .*, expected eager, sdpa"),
+        (spoil_quantised, "the model in model is quantised, expected plain weights"),
+        (spoil_adapter, "has an adapter_config.json, expected a model alone"),
+        (spoil_heads, "model"),
+        (spoil_layers, "model"),
         (spoil_kind, "a model that transformers does not know"),
         (spoil_two_towers, "holds a t5 model, expected a causal language model"),
         (spoil_encoder, "lack .*, expected a whole causal language model"),
@@ -242,3 +285,91 @@ def test_any_text_survives_the_tokenizer(text):
 @pytest.mark.parametrize("score", ["1", "2", "3", "4", "5"])
 def test_a_score_is_one_token(score):
     assert len(load_backbone().tokenizer(f" {score}")["input_ids"]) == 1
+
+
+TRAP = """
+from pathlib import Path
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+Path({marker!r}).write_text("ran")
+
+class Config(LlamaConfig): pass
+class Model(LlamaForCausalLM): pass
+class Tokenizer(PreTrainedTokenizerFast): pass
+"""
+CLASSES = {
+    "config.json": {"AutoConfig": "trap.Config", "AutoModelForCausalLM": "trap.Model"},
+    "tokenizer_config.json": {"AutoTokenizer": ["trap.Tokenizer", "trap.Tokenizer"]},
+}
+
+
+@pytest.fixture
+def trapped(folder, tmp_path, monkeypatch):
+    """Give the folder code that leaves a marker, and answer every question with y."""
+    marker = tmp_path / "marker"
+    (folder / "trap.py").write_text(TRAP.format(marker=str(marker)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 20))
+    return folder, marker
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("kind", ["llama", "abacus"])
+def test_a_folder_that_wants_code_of_its_own_is_refused(trapped, name, kind):
+    folder, marker = trapped
+    change(folder / "config.json", model_type=kind)
+    change(folder / "tokenizer_config.json", tokenizer_class="Odd")
+    change(folder / name, auto_map=CLASSES[name])
+    with pytest.raises(ModelError, match=rf"{name} in model asks for code") as caught:
+        load_backbone(str(folder))
+    assert "take auto_map out" in caught.value.hint
+    assert not marker.exists()
+
+
+def from_hub(monkeypatch, folder):
+    monkeypatch.setattr(backbone, "snapshot_download", lambda *_, **__: str(folder))
+    return load_backbone("somebody/model")
+
+
+def test_a_known_model_of_the_hub_is_loaded_without_its_code(trapped, monkeypatch):
+    folder, marker = trapped
+    for name, classes in CLASSES.items():
+        change(folder / name, auto_map=classes)
+    loaded = from_hub(monkeypatch, folder)
+    assert torch.equal(logits(loaded), logits(load_backbone()))
+    assert loaded.fingerprint == fingerprint_of(NANO)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "match"),
+    [
+        ("config.json", {"model_type": "abacus"}, "transformers does not know"),
+        ("tokenizer_config.json", {"tokenizer_class": "Odd"}, "contains custom code"),
+    ],
+)
+def test_a_model_of_the_hub_that_needs_its_code_is_refused(
+    trapped, monkeypatch, name, values, match
+):
+    folder, marker = trapped
+    change(folder / name, auto_map=CLASSES[name], **values)
+    with pytest.raises(ModelError, match=match):
+        from_hub(monkeypatch, folder)
+    assert not marker.exists()
+
+
+def test_only_what_lies_here_is_a_local_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "nano").mkdir()
+    assert local_folder("model") == local_folder(str(folder)) == folder.resolve()
+    for name in ("nano", "org/model", "~nobody-of-that-name/x", "x" * 5000, "a\0b"):
+        assert local_folder(name) is None
+
+
+def test_others_read_a_hub_id_whole_and_of_a_folder_the_name_alone(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert public_name("nano") == "nano"
+    assert public_name("org/model") == "org/model"
+    assert public_name("/home/ann/gone") == "gone"
+    assert public_name(str(folder)) == public_name("./model") == "model"
+    (folder.parent / "org" / "model").mkdir(parents=True)
+    assert public_name("org/model") == "model"
