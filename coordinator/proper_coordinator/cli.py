@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from proper_shared.friendly import friendly
+from proper_shared.friendly import friendly, plain
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,4 +21,4 @@ def inspect(release: Path) -> None:
     """Show what the folder RELEASE holds, and verify its files."""
     from proper_coordinator.inspection import describe  # noqa: PLC0415 - --help is fast
 
-    click.echo("\n".join(describe(release)))
+    click.echo(plain("\n".join(describe(release))))

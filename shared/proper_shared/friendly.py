@@ -6,6 +6,9 @@
 | a fault of ours | 1 |
 | something that the person can put right | 2 |
 | Ctrl-C | 130, as shells have it (128 + SIGINT) |
+
+What is shown may quote a file from elsewhere, so characters that would steer the
+terminal are spelt out (`plain`).
 """
 
 import sys
@@ -17,6 +20,7 @@ from typing import Any
 from proper_shared.errors import ProperError
 
 OUR_FAULT, THEIR_FAULT, INTERRUPTED = 1, 2, 130
+_LEFT = "\n\u200c\u200d"
 
 Command = Callable[..., None]
 
@@ -58,9 +62,25 @@ def friendly(interrupted: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def plain(text: str) -> str:
+    """Spell out the characters that steer a terminal or cannot be seen; lines stay.
+
+    The joiners within emoji and Persian words are left as they are.
+    """
+    return "".join(map(_seen, text))
+
+
+def _seen(character: str) -> str:
+    if character.isprintable() or character in _LEFT:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
 def _end(code: int, message: str, hint: str | None, *, debug: bool) -> None:
     if debug:
-        traceback.print_exc()
+        sys.stderr.write(plain(traceback.format_exc()))
     lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+    # A line that a message brings along would pass for one of ours.
+    lines = [plain(line).replace("\n", "\\n") for line in lines]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.exit(code)

@@ -1,7 +1,7 @@
 import pytest
 
 from proper_shared.errors import ConfigError
-from proper_shared.friendly import friendly
+from proper_shared.friendly import friendly, plain
 
 
 def ending(capsys, error, **options):
@@ -57,3 +57,27 @@ def test_a_closed_pipe_is_left_to_the_command_line():
 
     with pytest.raises(BrokenPipeError):
         command()
+
+
+HOSTILE = "\x1b[31mRED\x07\r\x9b2J\u202e\ud800"
+
+
+def test_an_error_cannot_steer_the_terminal_or_add_a_line(capsys):
+    error = ConfigError(f"{HOSTILE}\nhint: run this", hint=HOSTILE)
+    shown = ending(capsys, error)[1]
+    assert "\\x1b[31mRED\\x07\\r" in shown
+    assert "\\nhint: run this" in shown
+    assert len(shown.splitlines()) == 2
+    assert shown.isascii()
+
+
+def test_a_traceback_cannot_steer_the_terminal_either(capsys):
+    shown = ending(capsys, KeyError(HOSTILE), debug=True)[1]
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) > 4
+    assert ending(capsys, ConfigError(HOSTILE), debug=True)[1].isascii()
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "👩‍👩‍👧 ❤️ 🇫🇷", "שלום", "می‌خواهم", "é"])
+def test_what_people_write_is_shown_as_it_is(text):
+    assert plain(text) == text
