@@ -35,7 +35,12 @@ PARTS = ("population", "experts", "routers", "embedding")
 MERGED = "merged"
 STARTER = Path(__file__).parent / "starter"  # a release that comes with the package
 MAX_HEADER_BYTES = 1 << 20
-_FILE = re.compile(rf"({'|'.join(PARTS)})\.safetensors|{MERGED}/[A-Za-z0-9][\w.-]*")
+MAX_PART_BYTES = 4 << 30  # it is read at once; a 70B backbone's experts have 0.7 GB
+_KINDS = "json|safetensors|model|txt|jinja"  # of a stock model; none of them is code
+_FILE = re.compile(
+    rf"({'|'.join(PARTS)})\.safetensors"
+    rf"|{MERGED}/[A-Za-z0-9][\w.-]{{0,99}}\.({_KINDS})"
+)
 
 
 class BackboneId(BaseModel):
@@ -43,7 +48,9 @@ class BackboneId(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="nano, or a folder or hub id; only a hint")
+    name: str = Field(
+        min_length=1, description="nano, or a folder or hub id; only a hint"
+    )
     fingerprint: str = Field(
         pattern="^[0-9a-f]{64}$", description="SHA-256 over configuration and weights"
     )
@@ -208,7 +215,8 @@ def read_release(
         raise FormatError(
             f"the release was made for backbone {manifest.backbone.name} "
             f"({manifest.backbone.fingerprint[:12]}), got another ({fingerprint[:12]})",
-            hint="use the backbone that the release names, or a release for yours",
+            hint="name the backbone that the release was made for, such as --backbone "
+            "FOLDER, or a release for yours",
         )
     parts = {part: _unpack(data, part, expected[part]) for part in PARTS}
     header = Header(**{name: getattr(manifest, name) for name in Header.model_fields})
@@ -232,7 +240,7 @@ def verify_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         if (nbytes := (folder / name).stat().st_size) != record.nbytes:
             raise _damaged(f"{name} has {nbytes} bytes, expected {record.nbytes}")
     # The copy that is hashed is the copy that is used: nobody can swap it in between.
-    data = {part: (folder / f"{part}.safetensors").read_bytes() for part in PARTS}
+    data = {part: _read_part(folder, part, manifest) for part in PARTS}
     for name, record in manifest.files.items():
         part = name.removesuffix(".safetensors")
         held = data.get(part)
@@ -246,6 +254,15 @@ def verify_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
                 f"{name} has SHA-256 {got[:12]}, expected {record.sha256[:12]}"
             )
     return data
+
+
+def _read_part(folder: Path, part: str, manifest: Manifest) -> bytes:
+    """Read no more than the manifest allows, and it no more than memory may hold."""
+    name = f"{part}.safetensors"
+    if (nbytes := manifest.files[name].nbytes) > MAX_PART_BYTES:
+        raise _damaged(f"{name} has {nbytes} bytes, expected at most {MAX_PART_BYTES}")
+    with (folder / name).open("rb") as file:
+        return file.read(nbytes)
 
 
 def _unpack(data: Mapping[str, bytes], part: str, expected: Shapes) -> Arrays:

@@ -194,6 +194,14 @@ def fill_deep(folder):
     (folder / "deep" / "x").write_text("")
 
 
+def test_a_merged_model_with_code_is_not_written(tmp_path):
+    def fill(folder):
+        (folder / "modeling.py").write_text("")
+
+    with pytest.raises(ValueError, match="cannot hold a file 'merged/modeling"):
+        write_release(tmp_path / "release", RELEASE, fill)
+
+
 def test_no_release_at_all(tmp_path):
     with pytest.raises(ConfigError, match="no release in") as caught:
         read(tmp_path)
@@ -224,6 +232,14 @@ def test_another_content_of_the_same_length_is_refused(folder, name):
     data[-1] ^= 1
     (folder / name).write_bytes(data)
     refused(folder, f"{name} has SHA-256")
+
+
+def test_a_file_too_long_for_memory_is_not_even_read(folder):
+    nbytes = 200 << 30
+    os.truncate(folder / "experts.safetensors", nbytes)  # sparse: it takes no room
+    record = {"bytes": nbytes, "sha256": "0" * 64}
+    edit(folder, lambda manifest: manifest["files"].update({NAMES[1]: record}))
+    refused(folder, rf"experts\.safetensors has {nbytes} bytes, expected at most")
 
 
 def test_a_release_of_another_backbone_is_refused_with_its_name(folder):
@@ -259,6 +275,10 @@ def test_the_order_of_the_looks_is_the_documented_one(folder):
     refused(folder, "announces a header")
 
 
+def method_of(targets):
+    return {"user": {"rank": 4, "alpha": 8.0, "targets": targets}}
+
+
 MANIFESTS = {
     "format 2": ({"format": 2}, "has format 2, expected 1"),
     "format true": ({"format": True}, "has format True, expected 1"),
@@ -266,6 +286,9 @@ MANIFESTS = {
     "seed": ({"seed": "3"}, "seed"),
     "surplus": ({"run": "rm -rf"}, "run"),
     "method": ({"method": {"experts": 0}}, "experts"),
+    "no targets": ({"method": method_of([])}, r"method\.user\.targets"),
+    "no meeting": ({"method": method_of(["q_proj"])}, "no target in common"),
+    "odd target": ({"method": method_of(["lm_head"])}, r"method\.user\.targets"),
     "personal": ({"personal": [1]}, "personal"),
     "fingerprint": ({"backbone": {"name": "nano", "fingerprint": "x"}}, "fingerprint"),
 }
@@ -278,7 +301,11 @@ def test_a_malformed_manifest_is_refused(folder, change, match):
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/etc/passwd", "merged/../x", "merged/a/b", "x.py", "merged/.x"]
+    "name",
+    [
+        *("../x", "/etc/passwd", "merged/../x", "merged/a/b", "x.py", "merged/.x"),
+        *("merged/modeling.py", "merged/model.bin", "merged/json", "merged/x.json.so"),
+    ],
 )
 def test_a_manifest_cannot_name_files_elsewhere(folder, name):
     record = {"bytes": 0, "sha256": "0" * 64}

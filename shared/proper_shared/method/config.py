@@ -7,12 +7,14 @@ the measurement that decided stands in `docs/log.md`.
 """
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
+Attention = Literal["q_proj", "k_proj", "v_proj", "o_proj"]
+FeedForward = Literal["gate_proj", "up_proj", "down_proj"]
+ATTENTION: tuple[Attention, ...] = get_args(Attention)
+FEED_FORWARD: tuple[FeedForward, ...] = get_args(FeedForward)
 
 
 class Lora(BaseModel):
@@ -27,7 +29,9 @@ class Lora(BaseModel):
     dropout: float = Field(
         default=0.0, ge=0, lt=1, description="share of inputs dropped in training"
     )
-    targets: tuple[str, ...] = Field(description="leaf names of the adapted modules")
+    targets: tuple[Attention | FeedForward, ...] = Field(
+        min_length=1, description="leaf names of the adapted modules"
+    )
 
     @property
     def scale(self) -> float:
@@ -80,6 +84,16 @@ class Method(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _meeting(self) -> "Method":
+        """Refuse a LoRA-aware router that has no layer with both of what it joins."""
+        if not {*self.user.targets} & {*self.group.targets}:
+            raise ValueError(
+                "user and group have no target in common, expected one at least, "
+                "where the user LoRA can choose experts"
+            )
+        return self
+
     @property
     def expert_scale(self) -> float:
         """The factor in front of the sum over experts."""
@@ -114,10 +128,10 @@ class Recipe(BaseModel):
         description="n entries are learnt at n / (n + caution) of the rates",
     )
     weight_decay: float = Field(
-        default=0.0, ge=0, description="decoupled, per unit of rate"
+        default=0.0, ge=0, le=100, description="decoupled, per unit of rate"
     )
     clip_norm: float = Field(
-        default=1.0, gt=0, description="of one user's whole gradient"
+        default=1.0, gt=0, le=1e6, description="of one user's whole gradient"
     )
 
     def share(self, step: int) -> float:
