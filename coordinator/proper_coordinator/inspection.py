@@ -36,10 +36,15 @@ def _head(manifest: Manifest) -> list[str]:
     routing = f"routed by {method.user_router}, then {method.lora_router}"
     embedding = f"embedding of {method.embedding_size} numbers"
     return [
-        f"task        {manifest.task}",
-        f"backbone    {backbone.name} ({backbone.fingerprint[:12]})",
+        f"task        {_line(manifest.task)}",
+        f"backbone    {_line(backbone.name)} ({backbone.fingerprint[:12]})",
         f"experts     {method.experts} of rank {method.group.rank} a layer, {routing}",
         f"user        LoRA of rank {method.user.rank}, {embedding}",
         f"seed        {manifest.seed}",
         f"privacy     {manifest.privacy}",
     ]
+
+
+def _line(text: str) -> str:
+    """Keep a name from elsewhere on its line, where it cannot pass for another one."""
+    return text.replace("\n", "\\n")
