@@ -25,12 +25,14 @@ from proper_client.personal import (
 )
 from proper_client.vault import Vault
 from proper_shared.allocator import keep_freed_memory
+from proper_shared.backbone import local_folder
 from proper_shared.errors import ConfigError, DataError, FormatError
 from proper_shared.history import User, load_history, split_for_validation
-from proper_shared.release import digest_of, read_manifest
+from proper_shared.release import Header, digest_of, read_manifest
 from proper_shared.tasks import Task
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
+MAX_WORK = 20_000  # entries computed in training; the starter asks for 360
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,16 @@ def train(
     personaliser = _personaliser(opened, wish.seed)
     vault.prepare()
     person = _learn(personaliser, user, progress)
-    about = About(
-        task=task.name,
+    about = _about(wish, opened, user, person, now)
+    arrays = {name: t.numpy() for name, t in by_name(person.tensors).items()}
+    return about, vault.save(task.name, arrays, about.model_dump())
+
+
+def _about(wish: Wish, opened: Opened, user: User, person: Personal, now: str) -> About:
+    """Describe a personal model so that it is found from any folder."""
+    backbone = wish.backbone or opened.header.backbone.name
+    return About(
+        task=opened.header.task,
         entries=len(user.profile),
         kept_aside=len(split_for_validation(user.profile)[1]),
         level=person.level,
@@ -90,10 +100,8 @@ def train(
         trained=now,
         release=str(wish.release.resolve()),
         release_sha256=opened.digest,
-        backbone=wish.backbone or opened.header.backbone.name,
+        backbone=str(local_folder(backbone) or backbone),
     )
-    arrays = {name: t.numpy() for name, t in by_name(person.tensors).items()}
-    return about, vault.save(task.name, arrays, about.model_dump())
 
 
 def generate(
@@ -145,28 +153,52 @@ def _check_task(task: Task, release: Path) -> None:
 
 def _personaliser(opened: Opened, seed: int) -> Personaliser:
     """Train and answer as the release says."""
+    recipe = _recipe(opened.header)
+    ground = Ground(opened.adapted, opened.encoder, opened.reading)
+    return Personaliser(ground, recipe, seed)
+
+
+def _recipe(header: Header) -> PersonalRecipe:
+    """Return how the release wants a device to train, if that is reasonable."""
     try:
-        recipe = PersonalRecipe.model_validate(opened.header.personal)
+        recipe = PersonalRecipe.model_validate(header.personal)
     except ValidationError as error:
         raise FormatError(
             "the release has a recipe for personal models that this program does "
             "not know",
             hint="update this program, or get another release",
         ) from error
-    ground = Ground(opened.adapted, opened.encoder, opened.reading)
-    return Personaliser(ground, recipe, seed)
+    if recipe.work > MAX_WORK:
+        raise FormatError(
+            f"the release asks for steps over {recipe.work:,} entries, "
+            f"expected at most {MAX_WORK:,}",
+            hint="get another release: this one would keep your machine busy for hours",
+        )
+    return recipe
 
 
 def _learn(
     personaliser: Personaliser, user: User, progress: Progress | None
 ) -> Personal:
-    if progress is None:
-        return personaliser.fit([user])[0]
+    report = None if progress is None else _steps(personaliser, user, progress)
+    person = personaliser.fit([user], report)[0]
+    if not all(tensor.isfinite().all() for tensor in person.tensors.values()):
+        raise FormatError(
+            "training led beyond all numbers, expected finite ones",
+            hint="the release asks for too much or is damaged: get another",
+        )
+    return person
+
+
+def _steps(
+    personaliser: Personaliser, user: User, progress: Progress
+) -> Callable[..., None]:
+    """Tell how far all steps together are."""
     passes = [personaliser.recipe]
     if split_for_validation(user.profile)[1] and personaliser.recipe.absorb > 0:
         passes.append(personaliser.recipe.shortened())
     plan = [getattr(recipe, phase).steps for recipe in passes for phase in PHASES]
-    return personaliser.fit([user], _as_one(progress, plan))[0]
+    return _as_one(progress, plan)
 
 
 def _as_one(progress: Progress, plan: list[int]) -> Callable[..., None]:
@@ -190,6 +222,11 @@ def _reopen(about: About) -> Opened:
         raise ConfigError(
             f"the release in {release} is gone, or is another than in training",
             hint=f"{TRAIN_AGAIN} --release DIR",
+        )
+    if Path(about.backbone).is_absolute() and local_folder(about.backbone) is None:
+        raise ConfigError(
+            f"the backbone in {about.backbone} is gone",
+            hint=f"{TRAIN_AGAIN} --backbone FOLDER",
         )
     return open_release(release, about.backbone)
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import click
 
-from proper_shared.friendly import friendly
+from proper_shared.friendly import friendly, plain
 
 _home = click.option(
     "--home",
@@ -43,7 +43,13 @@ def main() -> None:
     help="Start from this release [default: the one that comes with the program].",
 )
 @click.option("--backbone", help="Folder of the release's backbone, if it moved.")
-@click.option("--seed", default=0, show_default=True, help="Of order and dropout.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of order and dropout.",
+)
 @_home
 @_debug
 @friendly(
@@ -60,6 +66,7 @@ def train(  # noqa: PLR0913 - one for each option
     home: Path | None,
 ) -> None:
     """Train a personal model from your history."""
+    start = time.monotonic()  # before the imports, which a person waits for too
     from proper_client.assistant import Wish  # noqa: PLC0415
     from proper_client.assistant import train as learn  # noqa: PLC0415
     from proper_client.summary import after_training  # noqa: PLC0415
@@ -67,12 +74,12 @@ def train(  # noqa: PLR0913 - one for each option
     from proper_shared.progress import Progress  # noqa: PLC0415
     from proper_shared.release import STARTER  # noqa: PLC0415
 
-    start, now = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     wish = Wish(history, release or STARTER, task, backbone, seed)
     vault = Vault(home or default_home(os.environ))
     about, place = learn(wish, vault, now, Progress())
     seconds = time.monotonic() - start
-    click.echo("\n".join(after_training(about, place, seconds, home)))
+    click.echo(plain("\n".join(after_training(about, place, seconds, home))))
 
 
 @main.command()
@@ -94,7 +101,7 @@ def generate(
     from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
     vault = Vault(home or default_home(os.environ))
-    click.echo(answer(text, vault, task, level))
+    click.echo(plain(answer(text, vault, task, level)))
 
 
 @main.command()
@@ -106,4 +113,4 @@ def status(*, home: Path | None) -> None:
     from proper_client.summary import status as look  # noqa: PLC0415
     from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    click.echo("\n".join(look(Vault(home or default_home(os.environ)))))
+    click.echo(plain("\n".join(look(Vault(home or default_home(os.environ))))))

@@ -2,7 +2,8 @@
 
 A release names its backbone, but the fingerprint decides. A name that is no folder on
 this machine is looked up on the hub, so opening a release can use the network; `nano`
-and local folders never do.
+and local folders never do. A release made over somebody's folder gives the folder's
+name alone, which no hub is asked for: the person has to say where the folder lies.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from pathlib import Path
 import torch
 
 from proper_client.reading import Reader
-from proper_shared.backbone import load_backbone
+from proper_shared.backbone import Backbone, load_backbone, local_folder
 from proper_shared.encoding import Encoder
+from proper_shared.errors import ModelError
 from proper_shared.grouping import READING, Sizes
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.packing import Arrays
@@ -59,7 +61,7 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
         ModelError: the backbone is not there or does not fit.
     """
     manifest = read_manifest(folder)
-    loaded = load_backbone(backbone or manifest.backbone.name)
+    loaded = _load(backbone, manifest.backbone.name)
     adapted = AdaptedModel(loaded.model, manifest.method, manifest.seed)
     adapted.add("population")
     adapted.add("group")
@@ -77,3 +79,14 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
     adapted.merge_population()
     encoder = Encoder(loaded.tokenizer, get_task(manifest.task))
     return Opened(adapted, encoder, reading, release.header, digest_of(folder))
+
+
+def _load(chosen: str | None, named: str) -> Backbone:
+    """Load the backbone that the person chose, or else the one that is named."""
+    is_folder = chosen is None and named != "nano" and "/" not in named
+    if is_folder and local_folder(named) is None:
+        raise ModelError(
+            f"the release was made over the model folder {named}, which is not here",
+            hint="say where the folder lies: --backbone FOLDER",
+        )
+    return load_backbone(chosen or named)

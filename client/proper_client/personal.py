@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from proper_client.answer import Answerer
 from proper_client.reading import Reader
 from proper_shared.encoding import Encoder, Example
+from proper_shared.errors import FormatError
 from proper_shared.grouping import first_embedding
 from proper_shared.history import User, split_for_validation
 from proper_shared.method.cohort import Job, generator_for, train_cohort
@@ -59,6 +61,13 @@ class PersonalRecipe(BaseModel):
         le=1,
         description="step 5: share of the steps spent on all entries",
     )
+
+    @property
+    def work(self) -> int:
+        """How many examples are computed in all steps, at most."""
+        passes = [self] if self.absorb == 0 else [self, self.shortened()]
+        recipes = [getattr(own, phase) for own in passes for phase in PHASES]
+        return sum(recipe.steps * recipe.batch for recipe in recipes)
 
     def shortened(self) -> "PersonalRecipe":
         """Return the recipe of step 5."""
@@ -205,10 +214,20 @@ class Personaliser:
         return Personal({**self.fresh, EMBEDDING: self._place_of(examples)})
 
     def _place_of(self, examples: Sequence[Example]) -> Tensor:
-        """Return the embedding (k,) of where entries lie."""
+        """Return the embedding (k,) of where entries lie.
+
+        Raises:
+            FormatError: the release's arrays lead to no finite place.
+        """
         features = self.reader.read(examples, self.encoder.padding)
         mean = self.fresh[EMBEDDING]
-        own = first_embedding(self.reading, features, len(mean))
+        with np.errstate(all="ignore"):  # what overflows is refused here, once
+            own = first_embedding(self.reading, features, len(mean))
+        if not np.isfinite(own).all():
+            raise FormatError(
+                "the arrays that tell where a user lies lead beyond all numbers",
+                hint="the release is damaged: get another",
+            )
         return torch.from_numpy(own).to(mean.device)
 
     def _train(

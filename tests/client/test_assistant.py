@@ -1,18 +1,26 @@
 """From a history to a model in the vault and to answers, on the real backbone."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from safetensors.numpy import load_file
 from toy_release import toy_release
 
-from proper_client.assistant import Wish, generate, train
+from proper_client.assistant import MAX_WORK, Wish, generate, train
+from proper_client.cli import main
 from proper_client.kept import choose, load
+from proper_client.personal import PersonalRecipe
 from proper_client.summary import after_training, status
 from proper_client.vault import Vault
-from proper_shared.errors import ConfigError, FormatError
+from proper_shared.backbone import NANO
+from proper_shared.errors import ConfigError, FormatError, ModelError
+from proper_shared.release import STARTER
+from proper_shared.tensors import pack
 
 CANARY = "xylophone Quarzsandgrube 4711"
 NOW = "2026-01-31T12:00:00+00:00"
@@ -144,6 +152,82 @@ def test_a_recipe_that_is_not_known_is_refused_before_training(wish, tmp_path):
     with pytest.raises(FormatError, match="does not know"):
         train(replace(wish, release=folder), Vault(tmp_path / "home"), NOW)
     assert not (tmp_path / "home").exists()
+
+
+def edited(release, folder, change):
+    """Copy a release with its manifest changed by a function of the parsed JSON."""
+    shutil.copytree(release, folder)
+    manifest = json.loads((folder / "release.json").read_text())
+    change(manifest)
+    (folder / "release.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("much", [{"steps": 100_000}, {"steps": 10, "batch": 4096}])
+def test_a_release_that_asks_for_hours_of_work_is_refused(wish, tmp_path, much):
+    folder = edited(
+        wish.release, tmp_path / "r", lambda m: m["personal"]["user"].update(much)
+    )
+    with pytest.raises(FormatError, match="expected at most 20,000") as caught:
+        train(replace(wish, release=folder), Vault(tmp_path / "home"), NOW)
+    assert "for hours" in caught.value.hint
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_starter_asks_for_little():
+    asked = json.loads((STARTER / "release.json").read_text())["personal"]
+    assert PersonalRecipe.model_validate(asked).work < MAX_WORK / 20
+
+
+@pytest.mark.parametrize("part", ["embedding", "experts", "routers", "population"])
+def test_numbers_that_overflow_are_refused_and_nothing_is_kept(wish, tmp_path, part):
+    folder, name = tmp_path / "r", f"{part}.safetensors"
+    arrays = load_file(wish.release / name)
+    data = pack({key: np.full_like(a, 3e38) for key, a in arrays.items()})
+    record = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edited(wish.release, folder, lambda m: m["files"].update({name: record}))
+    (folder / name).write_bytes(data)
+    vault = Vault(tmp_path / "home")
+    with pytest.raises((FormatError, ModelError), match="number") as caught:
+        train(replace(wish, release=folder), vault, NOW)
+    assert "another" in caught.value.hint
+    assert vault.names() == []
+
+
+def test_a_local_backbone_is_found_from_any_folder(wish, tmp_path, monkeypatch):
+    here, vault = tmp_path / "here", Vault(tmp_path / "home")
+    shutil.copytree(NANO, here / "model")
+    monkeypatch.chdir(here)
+    about, _ = train(replace(wish, backbone="model"), vault, NOW)
+    assert about.backbone == str((here / "model").resolve())
+    monkeypatch.chdir(tmp_path)
+    assert generate(f"{CANARY} and the chef", vault) == "comedy"
+    shutil.rmtree(here / "model")
+    with pytest.raises(ConfigError, match=r"the backbone in .* is gone") as caught:
+        generate("a text", vault)
+    assert "--backbone FOLDER" in caught.value.hint
+
+
+def test_a_folder_that_a_release_names_has_to_be_shown(wish, tmp_path, monkeypatch):
+    release = edited(
+        wish.release, tmp_path / "r", lambda m: m["backbone"].update(name="llama")
+    )
+    own, vault = replace(wish, release=release), Vault(tmp_path / "home")
+    with pytest.raises(ModelError, match="over the model folder llama") as caught:
+        train(own, vault, NOW)
+    assert "--backbone FOLDER" in caught.value.hint
+    folder = shutil.copytree(NANO, tmp_path / "here" / "llama")
+    assert train(replace(own, backbone=str(folder)), vault, NOW)[0].level == "personal"
+    monkeypatch.chdir(folder.parent)
+    assert train(own, vault, NOW)[0].backbone == str(folder.resolve())
+
+
+@pytest.mark.parametrize("seed", ["-5", "1" * 23, str(2**32)])
+def test_a_seed_out_of_range_is_refused(seed, tmp_path):
+    words = ["train", "--history", str(tmp_path / "my.json"), "--seed", seed]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.stderr
 
 
 def test_one_of_several_models_has_to_be_named(trained, tmp_path):

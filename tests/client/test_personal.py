@@ -11,6 +11,7 @@ from proper_client.answer import Answerer
 from proper_client.personal import LEVELS, Ground, Personaliser, PersonalRecipe
 from proper_client.reading import Reader
 from proper_shared.encoding import Encoder
+from proper_shared.errors import FormatError
 from proper_shared.grouping import REACH, Sizes, first_embedding
 from proper_shared.history import User
 from proper_shared.method.stages import AdaptedModel
@@ -175,3 +176,17 @@ def test_progress_is_told_of_each_phase_and_step():
     )
     phases = ("embedding", "user", "lora_router")
     assert told == [(p, n, 3) for p in phases for n in (1, 2, 3)]
+
+
+def test_the_work_of_a_recipe_counts_both_passes():
+    assert RECIPE.work == 3 * 3 * 4 + 3 * 2 * 4
+    assert RECIPE.model_copy(update={"absorb": 0.0}).work == 3 * 3 * 4
+
+
+def test_arrays_that_lead_beyond_all_numbers_are_refused_without_a_warning():
+    made = personaliser()
+    huge = {name: np.full_like(a, 3e38) for name, a in made.reading.items()}
+    made.reading = huge
+    with pytest.raises(FormatError, match="beyond all numbers") as caught:
+        made.fit(PEOPLE[:1])
+    assert caught.value.hint
