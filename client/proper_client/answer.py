@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from proper_shared.encoding import Encoder, Example, collate
+from proper_shared.encoding import Batch, Encoder, Example, collate
 from proper_shared.method.objective import text_loss
 from proper_shared.method.stages import AdaptedModel
 
@@ -105,15 +105,7 @@ class Answerer:
             batch = collate(
                 [[Example(p, ()) for p in own] for own in chunk], self.encoder.padding
             )
-            ids = self.adapted.model.generate(  # type: ignore[operator]
-                input_ids=batch.ids.to(self.adapted.device),
-                attention_mask=batch.mask.to(self.adapted.device),
-                max_new_tokens=self.encoder.task.max_output_tokens,
-                do_sample=False,
-                repetition_penalty=1.0,  # a model's own settings may ask for one
-                pad_token_id=self.encoder.padding,
-            )
-            new = ids[:, batch.ids.shape[1] :]
+            new = self._continued(batch)
             texts = self.encoder.tokenizer.batch_decode(new, skip_special_tokens=True)
             height = len(texts) // len(chunk)
             for seat, own in enumerate(prompts):
@@ -121,6 +113,31 @@ class Answerer:
                 start = seat * height
                 written[seat] += [t.strip() for t in texts[start : start + count]]
         return written
+
+    def _continued(self, batch: Batch) -> Tensor:
+        """Return (U*b, n) the likeliest tokens behind each row, padded after an end.
+
+        A model's own settings (beams, shortest answers, other ends) would fill in
+        whatever is not chosen here, so they are put aside meanwhile.
+        """
+        model = self.adapted.model
+        kept = model.generation_config
+        model.generation_config = type(kept)()
+        try:
+            ids: Tensor = model.generate(  # type: ignore[operator]
+                input_ids=batch.ids.to(self.adapted.device),
+                attention_mask=batch.mask.to(self.adapted.device),
+                generation_config=type(kept)(
+                    max_new_tokens=self.encoder.task.max_output_tokens,
+                    do_sample=False,
+                    num_beams=1,
+                    eos_token_id=self.encoder.tokenizer.eos_token_id,
+                    pad_token_id=self.encoder.padding,
+                ),
+            )
+        finally:
+            model.generation_config = kept
+        return ids[:, batch.ids.shape[1] :]
 
     @torch.no_grad()
     def losses(self, examples: Sequence[Sequence[Example]]) -> list[float]:

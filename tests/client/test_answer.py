@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from proper_client.answer import Answerer
-from proper_shared.encoding import Encoder, Example
+from proper_shared.encoding import Encoder, Example, collate
 from proper_shared.method.stages import AdaptedModel
 
 TEXTS = [
@@ -119,6 +119,28 @@ def test_writing_is_greedy_and_stops_at_the_length():
     expected = made.encoder.tokenizer.decode(new, skip_special_tokens=True).strip()
     assert made.answers([[text]]) == [[expected]]
     assert expected
+
+
+def test_a_models_own_settings_change_no_answer():
+    made = answerer(tiny.WRITING)
+    plain = made.answers(TEXTS)
+    settings = made.adapted.model.generation_config
+    own = {"num_beams": 3, "min_new_tokens": 9, "eos_token_id": 7, "top_k": 2}
+    own |= {"no_repeat_ngram_size": 1, "suppress_tokens": list(range(500))}
+    settings.update(**own)
+    assert made.answers(TEXTS) == plain
+    assert made.adapted.model.generation_config is settings  # a release ships them
+    assert settings.num_beams == 3
+
+
+def test_writing_ends_where_training_let_answers_end():
+    made = answerer(tiny.WRITING, users=1)
+    ids = [made.encoder.prompt("a long day")]
+    first = int(made._continued(collate([[Example(p, ()) for p in ids]], 0))[0, 0])
+    tokenizer = made.encoder.tokenizer
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(first)
+    again = made._continued(collate([[Example(p, ()) for p in ids]], 0))
+    assert again.tolist() == [[first]]
 
 
 @pytest.mark.parametrize("rows", [3, 512])
