@@ -5,7 +5,8 @@ median of the label probabilities, which minimises the mean absolute error; free
 greedily.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from proper_shared.method.objective import text_loss
 from proper_shared.method.stages import AdaptedModel
 
 Prompts = Sequence[Sequence[tuple[int, ...]]]  # for each user, their prompts
+Asked = TypeVar("Asked")
+Found = TypeVar("Found")
 
 
 class Answerer:
@@ -45,7 +48,31 @@ class Answerer:
         prompts = [[self.encoder.prompt(text) for text in own] for own in texts]
         if self.labels:
             return [self._pick(p) for p in self.label_log_probs(prompts)]
-        return self._write(prompts)
+        return self._at_tables(prompts, self._write, [])
+
+    def _at_tables(
+        self,
+        asked: Sequence[Sequence[Asked]],
+        answer: Callable[[Sequence[Sequence[Asked]]], Sequence[Found]],
+        nothing: Found,
+    ) -> list[Found]:
+        """Ask users together who are asked about equally much.
+
+        A batch has as many rows for each as for the one who is asked most: beside
+        somebody with hundreds of questions nearly all rows would be empty.
+
+        Args:
+            asked: for each of the U users.
+            answer: of the users who sit in the model, in their order.
+            nothing: the answer of a user who is not asked.
+        """
+        found = [nothing] * len(asked)
+        for seats in tables([len(own) for own in asked]):
+            with self.adapted.only(seats):
+                answers = answer([asked[seat] for seat in seats])
+            for seat, own in zip(seats, answers, strict=True):
+                found[seat] = own
+        return found
 
     def _pick(self, log_probs: Tensor) -> list[str]:
         """Choose among the labels for each row of (n, labels)."""
@@ -60,6 +87,10 @@ class Answerer:
     @torch.no_grad()
     def label_log_probs(self, prompts: Prompts) -> list[Tensor]:
         """Return for each user (n, labels), the log likelihood of each label."""
+        none = torch.empty(0, len(self.labels))
+        return self._at_tables(prompts, self._label_log_probs, none)
+
+    def _label_log_probs(self, prompts: Prompts) -> list[Tensor]:
         if all(len(label) == 1 for label in self.labels):
             ids = torch.tensor([label[0] for label in self.labels])
             last = self._by_user(prompts, (0,))  # one column, whatever its token
@@ -86,10 +117,7 @@ class Answerer:
                 if count > 0:
                     start = seat * height
                     kept[seat].append(logits[start : start + count])
-        return [
-            torch.cat(parts) if parts else torch.empty(0, len(target), 1)
-            for parts in kept
-        ]
+        return [torch.cat(parts) for parts in kept]
 
     def _chunks(self, prompts: Prompts) -> Iterator[list[list[tuple[int, ...]]]]:
         """Cut the prompts into batches; a user who has none left gets a filler."""
@@ -146,6 +174,9 @@ class Answerer:
         Args:
             examples: for each of the U users; a user without any has a loss of 0.
         """
+        return self._at_tables(examples, self._losses, 0.0)
+
+    def _losses(self, examples: Sequence[Sequence[Example]]) -> list[float]:
         height = max(1, self.rows // len(examples))
         filler = [Example(self.encoder.start or (self.encoder.padding,), ())]
         sums, counts = torch.zeros(len(examples)), torch.zeros(len(examples))
@@ -158,6 +189,18 @@ class Answerer:
             counts += tokens
         values: list[float] = (sums / counts.clamp(min=1)).tolist()
         return values
+
+
+def tables(counts: Sequence[int]) -> list[list[int]]:
+    """Return seats whose counts are within a factor of two, for each such range.
+
+    Seats with a count of zero are in none.
+    """
+    by_size: dict[int, list[int]] = {}
+    for seat, count in enumerate(counts):
+        if count:
+            by_size.setdefault(count.bit_length(), []).append(seat)
+    return [by_size[size] for size in sorted(by_size)]
 
 
 def _likelihood(logits: Tensor, label: tuple[int, ...]) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from proper_client.answer import Answerer
+from proper_client.answer import Answerer, tables
 from proper_shared.encoding import Encoder, Example, collate
 from proper_shared.method.stages import AdaptedModel
 
@@ -166,3 +166,34 @@ def test_an_example_without_a_prompt_or_a_target_is_no_harm():
     made = answerer(users=1)
     loss = made.losses([[Example((1, 5), ()), Example((1, 5), (7,))]])
     assert loss == pytest.approx(made.losses([[Example((1, 5), (7,))]]))
+
+
+def test_users_sit_at_tables_of_those_who_ask_about_as_much():
+    counts = [1, 0, 300, 7, 5, 2, 3, 290]
+    found = tables(counts)
+    assert sorted(seat for table in found for seat in table) == [0, 2, 3, 4, 5, 6, 7]
+    for table in found:
+        asked = [counts[seat] for seat in table]
+        assert max(asked) < 2 * min(asked)
+
+
+def test_one_who_asks_much_costs_the_others_nothing(monkeypatch):
+    made = answerer(rows=6)
+    rows = []
+    inner = made.adapted.logits
+    monkeypatch.setattr(
+        made.adapted, "logits", lambda b: rows.append(len(b.ids)) or inner(b)
+    )
+    made.answers([["the ship"], ["the garden"], ["a robot"] * 40])
+    assert sum(rows) == 42
+
+
+def test_all_sit_as_before_when_some_were_asked_alone():
+    made = answerer().adapted
+    before = {name: tensor for name, (_, _, tensor) in made._named()}
+    with made.only([2, 0]):
+        own = made.users.embedding
+        assert torch.equal(own, before["users.embedding"][[2, 0]])
+    with pytest.raises(IndexError), made.only([7]):
+        pass
+    assert all(tensor is before[name] for name, (_, _, tensor) in made._named())

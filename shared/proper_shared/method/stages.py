@@ -13,7 +13,8 @@ of the one before). Tensors are named `<path of the layer>.<part>.<tensor>`, suc
 `model.layers.0.mlp.up_proj.group.a`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -266,6 +267,26 @@ class AdaptedModel:
         for tensor in trained.values():
             tensor.requires_grad = True
         return trained
+
+    @contextmanager
+    def only(self, seats: Sequence[int]) -> Iterator[None]:
+        """Let some of the U users sit alone for a while; then all sit as before.
+
+        Tensors with one bank for all stay as they are.
+
+        Args:
+            seats: who stays, in this order.
+        """
+        users = self.users.count
+        banks = [place for _, place in self._named() if 1 < len(place[2]) == users]
+        try:
+            for module, key, old in banks:
+                part = old.detach()[list(seats)]
+                setattr(module, key, nn.Parameter(part, requires_grad=False))
+            yield
+        finally:
+            for module, key, old in banks:
+                setattr(module, key, old)
 
     def _freeze(self) -> None:
         for _, (_, _, tensor) in self._named():
