@@ -95,13 +95,17 @@ def test_the_ceilings_are_those_of_the_world(whole):
         assert found.metrics[name]["accuracy"] == pytest.approx(np.mean(right))
 
 
-def test_a_device_can_start_from_the_release(whole, tmp_path):
+def test_a_device_can_start_from_the_release(whole, llama, tmp_path):
     out, _ = whole
     entries = [{"text": f"a ship number {n}", "output": "comedy"} for n in range(6)]
     history = tmp_path / "my.json"
     history.write_text(json.dumps({"task": "tagging", "entries": entries}))
     words = ["train", "--history", str(history), "--release", str(out / "release")]
-    result = CliRunner().invoke(client, [*words, "--home", str(tmp_path / "home")])
+    words += ["--home", str(tmp_path / "home")]
+    alone = CliRunner().invoke(client, words)  # a release tells no path
+    assert (alone.exit_code, "--backbone FOLDER" in alone.stderr) == (2, True)
+    assert read_manifest(out / "release").backbone.name == llama.name
+    result = CliRunner().invoke(client, [*words, "--backbone", str(llama)])
     assert result.exit_code == 0, result.output
     asked = ["generate", "a quiet ship", "--home", str(tmp_path / "home")]
     answer = CliRunner().invoke(client, asked)
@@ -254,6 +258,8 @@ def test_a_command_can_be_repeated_and_tells_no_path():
     assert not any("ann" in word for word in words)
     assert words[:6] == ["proper-sim", "run", "--data", "lamp", "--task", "LaMP_3"]
     assert {"--quick", "--group-level", "llama", "4"} <= set(words)
+    hub = config.model_copy(update={"backbone": "org/model"})
+    assert "--backbone org/model" in running.command_line(hub)
 
 
 def test_settings_are_told_by_one_name_each():
