@@ -32,7 +32,7 @@ from proper_shared.release import Header, digest_of, read_manifest
 from proper_shared.tasks import Task
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
-MAX_WORK = 20_000  # entries computed in training; the starter asks for 360
+MAX_WORK = 20_000  # entries computed in training; the starter asks for 368
 
 
 @dataclass(frozen=True)
