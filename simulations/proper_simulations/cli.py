@@ -11,7 +11,9 @@ from proper_shared.friendly import friendly
 
 _PATH = click.Path(path_type=Path)
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-_seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+_seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 
 

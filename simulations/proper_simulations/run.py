@@ -293,7 +293,7 @@ class Run:
             cohort_size=min(self.settings.cohort_size, len(self.members)),
             rounds={stage: len(rounds) for stage, rounds in outcome.rounds.items()},
             quick=self.config.quick,
-            backbone=Path(self.config.backbone).name,
+            backbone=public_name(self.config.backbone),
             backbone_sha256=self.trainer.fingerprint,
             group_level=self.settings.group_level,
             users=len(self.data.users),
