@@ -128,6 +128,9 @@ def fingerprint_of(folder: Path) -> str:
     try:
         for path in sorted(folder.glob("*.safetensors")):
             with safe_open(path, framework="pt") as file:
+                if twice := files.keys() & set(file.keys()):
+                    hint = "keep one set of weights in the folder"
+                    raise ModelError(f"{folder.name} has {min(twice)} twice", hint=hint)
                 files.update(dict.fromkeys(file.keys(), path))
         for key in sorted(files):
             with safe_open(files[key], framework="pt") as file:

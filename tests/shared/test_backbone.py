@@ -115,6 +115,13 @@ def test_the_fingerprint_does_not_depend_on_the_number_of_files(folder):
     assert fingerprint_of(folder) == original
 
 
+def test_weights_that_stand_twice_are_refused(folder):
+    """Else other weights could hide behind the fingerprint of these."""
+    shutil.copy(folder / "model.safetensors", folder / "other.safetensors")
+    with pytest.raises(ModelError, match="twice"):
+        fingerprint_of(folder)
+
+
 def test_one_changed_number_changes_the_fingerprint(folder):
     original = fingerprint_of(folder)
     weights = load_file(folder / "model.safetensors")
