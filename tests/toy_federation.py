@@ -183,4 +183,5 @@ def summary(outcome):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup leaves it ignored
     main()
