@@ -124,7 +124,7 @@ def fingerprint_of(folder: Path) -> str:
         ModelError: The folder has no configuration, or no readable safetensors.
     """
     digest = hashlib.sha256(_canonical_config(folder))
-    files = {}
+    files: dict[str, Path] = {}
     try:
         for path in sorted(folder.glob("*.safetensors")):
             with safe_open(path, framework="pt") as file:

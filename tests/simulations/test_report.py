@@ -290,6 +290,12 @@ def test_results_that_were_recorded_are_still_drawn(name):
     assert table(recorded)
 
 
+def test_one_length_of_history_is_no_curve(make_results):
+    results = make_results()
+    results.learning_curve.entries[:] = results.learning_curve.entries[-1:]
+    assert "did not vary" in curve.figure(results).reason
+
+
 def test_the_curve_says_where_oppu_leads(make_results):
     results = make_results()
     pairs = results.learning_curve.paired["stage3-oppu"]["accuracy"]
@@ -335,8 +341,8 @@ def test_degenerate_runs_are_drawn(make_results):
             "loss_by_round": {"population": [1.0]},
             "learning_curve": results.learning_curve.model_copy(
                 update={
-                    "entries": ["all"],
-                    "methods": {"stage2": {"accuracy": [0.5]}},
+                    "entries": [4, "all"],
+                    "methods": {"stage2": {"accuracy": [0.5, 0.5]}},
                     "paired": {},
                 }
             ),

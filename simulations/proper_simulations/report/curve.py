@@ -43,7 +43,8 @@ Values = dict[str, list[float | None]]
 def figure(results: Results) -> Figure | Absent:
     """Return the learning curve, or why it is not there."""
     curve = results.learning_curve
-    if curve is None or not (values := _values(results, curve)):
+    values = {} if curve is None else _values(results, curve)
+    if curve is None or len(curve.entries) < 2 or not values:
         return Absent("curve", "Learning curve: this run did not vary the history.")
     metric = METRIC_NAMES[results.metric]
     error = results.metric in LOWER_IS_BETTER
