@@ -178,7 +178,7 @@ def cohort(*, as_json: bool, seed: int) -> None:
 def report(*, results: Path, out: Path | None) -> None:
     """Draw report.html anew from RESULTS, a results.json."""
     from proper_shared.durable import write_file  # noqa: PLC0415
-    from proper_simulations.pieces import check_file  # noqa: PLC0415
+    from proper_simulations.places import check_file  # noqa: PLC0415
     from proper_simulations.report import render, table  # noqa: PLC0415
     from proper_simulations.results import load  # noqa: PLC0415
 

@@ -1,12 +1,7 @@
-"""Finished pieces of a run in its folder, so that a run goes on where it stopped.
-
-Also what is to be known before hours are spent: whether the folder of a run can be
-written, and which code its pieces come from.
-"""
+"""Finished pieces of a run in its folder, so that a run goes on where it stopped."""
 
 import functools
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -16,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError
-from proper_shared.release import HEADER
 
 PACKAGES = (
     "proper_shared",
@@ -93,59 +87,6 @@ def _read(path: Path) -> _Kept | None:
         return _Kept.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder in which a run could not put its results at its end.
-
-    Nothing is made or changed: what else is wrong with a run may still be found.
-
-    Raises:
-        ConfigError: something of somebody else stands there, or nothing can be written.
-    """
-    release = out / "release"
-    for folder in (out, out / "work", release):
-        check_folder(folder)
-    if release.exists() and any(release.iterdir()) and not (release / HEADER).is_file():
-        raise ConfigError(
-            f"{release} is there and is no release",
-            hint="name another folder with --out, so that nothing of yours is replaced",
-        )
-    for name in ("results.json", "report.html"):
-        check_file(out / name)
-
-
-def check_file(path: Path) -> None:
-    """Refuse a place where no file could be put; folders above it may be missing.
-
-    Raises:
-        ConfigError: a folder stands there, or nothing can be written.
-    """
-    if path.is_dir():
-        raise ConfigError(
-            f"{path} is a folder, expected a file or nothing",
-            hint="name a file, or another place",
-        )
-    check_folder(path.parent)
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a place that is no folder and cannot become one, or cannot be written.
-
-    Raises:
-        ConfigError: a file stands there or above it, or nothing can be written.
-    """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ConfigError(
-            f"{there} is a file, expected a folder or nothing",
-            hint="name another place",
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"nothing can be written to {there}",
-            hint="name another place, or change its permissions",
-        )
 
 
 @functools.cache

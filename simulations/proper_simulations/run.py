@@ -39,7 +39,8 @@ from proper_simulations import summary
 from proper_simulations.config import RunConfig
 from proper_simulations.exam import Exam, Point, newest, released
 from proper_simulations.federation import Job, Outcome, run_federation
-from proper_simulations.pieces import Pieces, check_out, code_fingerprint
+from proper_simulations.pieces import Pieces, code_fingerprint
+from proper_simulations.places import check_out
 from proper_simulations.report import render, table
 from proper_simulations.results import (
     METHODS,

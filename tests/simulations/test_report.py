@@ -322,16 +322,6 @@ def test_the_curve_says_where_oppu_leads(make_results):
     assert curve.figure(lost).heading.startswith("Stage 3 trails a user LoRA alone")
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "mae"])
-def test_up_is_better_on_the_curve(make_results, metric):
-    drawing = str(curve.figure(make_results(metric)).draw(720, "curve"))
-    lines = {
-        name: [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", d)]
-        for d, name in re.findall(r'd="([^"]+)" class="curve m-(\w+)"', drawing)
-    }
-    assert lines["best_given_history"][-1] < lines["stage3"][-1] < lines["stage2"][-1]
-
-
 def test_degenerate_runs_are_drawn(make_results):
     results = make_results(levels=dict.fromkeys(make_results().metrics, 0.0))
     one = results.model_copy(

@@ -1,7 +1,10 @@
 """Scales, ticks, labels and marks of the chart module."""
 
+import re
+
 import pytest
 
+from proper_simulations.report import curve
 from proper_simulations.report.scales import (
     Scale,
     entry_positions,
@@ -45,3 +48,13 @@ def test_every_shape_is_centred_on_its_place(shape):
     canvas = Canvas((20, 20), "x", "title", "description")
     canvas.mark((10, 10), shape, "looks", "tip")
     assert "<title>tip</title>" in str(canvas)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mae"])
+def test_up_is_better_on_the_curve(make_results, metric):
+    drawing = str(curve.figure(make_results(metric)).draw(720, "curve"))
+    lines = {
+        name: [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", d)]
+        for d, name in re.findall(r'd="([^"]+)" class="curve m-(\w+)"', drawing)
+    }
+    assert lines["best_given_history"][-1] < lines["stage3"][-1] < lines["stage2"][-1]
