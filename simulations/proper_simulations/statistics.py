@@ -67,15 +67,25 @@ def paired(
     )
 
 
-def interval(scores: Mapping[Key, float], rng: np.random.Generator) -> Interval:
-    """Return the interval of the mean score over users.
+def interval(
+    scores: Mapping[Key, float],
+    rng: np.random.Generator,
+    queries: Mapping[Key, int] | None = None,
+) -> Interval:
+    """Return the interval of the mean score over all queries.
+
+    Args:
+        scores: of each user, the mean over their queries.
+        rng: of the bootstrap, which draws users.
+        queries: how many each user has; equally many where it is left out.
 
     Raises:
-        DataError: there is no user.
+        DataError: there is no user, or the two are not about the same users.
     """
-    (values,) = _aligned(scores)
-    means = np.concatenate([r.mean(axis=1) for r in _resamples(values, rng)])
-    low, high = np.percentile(means, _LEVELS)
+    means, counts = _aligned(scores, queries or dict.fromkeys(scores, 1))
+    sums = np.stack((means * counts, counts), axis=1)  # (U, 2)
+    drawn = np.concatenate([r.sum(axis=1) for r in _resamples(sums, rng)])  # (R, 2)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], _LEVELS)
     return Interval(low=float(low), high=float(high))
 
 

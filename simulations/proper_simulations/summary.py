@@ -146,9 +146,11 @@ class Table:
         }
 
     def intervals(self) -> dict[str, dict[Metric, Interval]]:
-        """Return the interval of each mean."""
+        """Return the interval of each mean over all queries."""
+        rng = self.scorer.rng
+        queries = {user.user_id: len(user.queries) for user in self.scorer.users}
         return {
-            name: {m: interval(own, self.scorer.rng) for m, own in by_metric.items()}
+            name: {m: interval(own, rng, queries) for m, own in by_metric.items()}
             for name, by_metric in self.scores.items()
         }
 

@@ -64,6 +64,19 @@ def test_the_interval_of_one_score_agrees_with_scipy(pair):
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=6e-3)
 
 
+def test_who_has_more_queries_weighs_more():
+    scores = {"a": 0.0, "b": 1.0, "c": 0.5}
+    alike = interval(scores, rng(), dict.fromkeys(scores, 7))
+    assert alike.low == pytest.approx(interval(scores, rng()).low)
+    assert alike.high == pytest.approx(interval(scores, rng()).high)
+    far = {name: score + 0.2 for name, score in people(rng().normal(0, 1, 60)).items()}
+    many = dict.fromkeys(far, 1) | {min(far): 10_000}
+    found = interval(far, rng(), many)
+    assert found.low <= far[min(far)] <= found.high
+    with pytest.raises(DataError, match="in one method only"):
+        interval(scores, rng(), {"a": 1, "b": 1})
+
+
 def test_about_95_percent_of_intervals_hold_the_truth():
     draw = np.random.default_rng(3)
     held = 0
