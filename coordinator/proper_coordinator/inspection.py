@@ -8,6 +8,7 @@ who made the release: it is not signed.
 
 from pathlib import Path
 
+from proper_shared.friendly import one_line
 from proper_shared.release import PARTS, Manifest, read_manifest, verify_files
 from proper_shared.tensors import unpack
 
@@ -36,15 +37,10 @@ def _head(manifest: Manifest) -> list[str]:
     routing = f"routed by {method.user_router}, then {method.lora_router}"
     embedding = f"embedding of {method.embedding_size} numbers"
     return [
-        f"task        {_line(manifest.task)}",
-        f"backbone    {_line(backbone.name)} ({backbone.fingerprint[:12]})",
+        f"task        {one_line(manifest.task)}",
+        f"backbone    {one_line(backbone.name)} ({backbone.fingerprint[:12]})",
         f"experts     {method.experts} of rank {method.group.rank} a layer, {routing}",
         f"user        LoRA of rank {method.user.rank}, {embedding}",
         f"seed        {manifest.seed}",
         f"privacy     {manifest.privacy}",
     ]
-
-
-def _line(text: str) -> str:
-    """Keep a name from elsewhere on its line, where it cannot pass for another one."""
-    return text.replace("\n", "\\n")

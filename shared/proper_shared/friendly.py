@@ -70,6 +70,11 @@ def plain(text: str) -> str:
     return "".join(map(_seen, text))
 
 
+def one_line(text: str) -> str:
+    """Spell out line breaks too: a line within would pass for one of ours."""
+    return plain(text).replace("\n", "\\n")
+
+
 def _seen(character: str) -> str:
     if character.isprintable() or character in _LEFT:
         return character
@@ -80,7 +85,5 @@ def _end(code: int, message: str, hint: str | None, *, debug: bool) -> None:
     if debug:
         sys.stderr.write(plain(traceback.format_exc()))
     lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
-    # A line that a message brings along would pass for one of ours.
-    lines = [plain(line).replace("\n", "\\n") for line in lines]
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write("\n".join(map(one_line, lines)) + "\n")
     sys.exit(code)
