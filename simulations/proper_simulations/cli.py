@@ -56,6 +56,11 @@ def main() -> None:
     help="Who trains population and groups; auto: all where others have few entries.",
 )
 @click.option(
+    "--curve",
+    metavar="N,N,...",
+    help="Numbers of entries to draw the learning curve at, beside all; or none.",
+)
+@click.option(
     "--ablation",
     is_flag=True,
     help="Train groups without the constraint loss too, for the report.",
@@ -82,18 +87,24 @@ def run(  # noqa: PLR0913 - one for each option
     backbone: str,
     engine: str,
     group_level: str,
+    curve: str | None,
     ablation: bool,
     seed: int,
     out: Path,
     quick: bool,
 ) -> None:
     """Train population, groups and personal models, and show whether it worked."""
-    from proper_simulations.config import RunConfig, choose_source  # noqa: PLC0415
+    from proper_simulations.config import (  # noqa: PLC0415
+        RunConfig,
+        choose_source,
+        read_curve,
+    )
 
     source = choose_source(data, task, world)
     rest = {"users": users, "backbone": backbone, "engine": engine, "seed": seed}
-    rest |= {"group_level": group_level, "ablation": ablation}
-    config = RunConfig.model_validate({**source, **rest, "out": out, "quick": quick})
+    rest |= {"group_level": group_level, "ablation": ablation, "out": out}
+    rest |= {"curve": read_curve(curve), "quick": quick}
+    config = RunConfig.model_validate({**source, **rest})
 
     from proper_simulations.run import run as execute  # noqa: PLC0415 - not for errors
 

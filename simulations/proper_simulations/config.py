@@ -31,6 +31,10 @@ class RunConfig(BaseModel):
         description="who trains population and groups: other users, so that those "
         "tested are new, or all; auto takes all where the others have few entries",
     )
+    curve: tuple[int, ...] | None = Field(
+        default=None,
+        description="numbers of entries of the learning curve; None for the usual ones",
+    )
     ablation: bool = Field(
         default=False,
         description="train the group level a second time without the constraint loss, "
@@ -41,6 +45,23 @@ class RunConfig(BaseModel):
         default=Path("out"), description="folder of results, report and release"
     )
     quick: bool = Field(default=False, description="a look in a minute, no result")
+
+
+def read_curve(text: str | None) -> tuple[int, ...] | None:
+    """Return the points that `0,4,16` names, ascending; `none` has no point.
+
+    Raises:
+        ConfigError: it is anything else.
+    """
+    if text is None:
+        return None
+    words = [] if text == "none" else text.split(",")
+    if not all(word.strip().isdecimal() and len(word) < 8 for word in words):
+        raise ConfigError(
+            f"got the curve {text[:40]!r}, expected numbers of entries",
+            hint="for example --curve 0,4,16, or --curve none",
+        )
+    return tuple(sorted({int(word) for word in words}))
 
 
 def choose_source(

@@ -138,7 +138,7 @@ class Run:
     def identity(self) -> str:
         """All that the result depends on, as a hash."""
         words = (
-            self.settings.model_dump_json(),
+            self.settings.model_dump_json(exclude={"curve"}),  # each point is a piece
             self.data.fingerprint,
             self.trainer.fingerprint,
             str(self.config.seed),
@@ -327,6 +327,8 @@ def command_line(config: RunConfig) -> str:
         words += ["--world", str(config.world)]
     words += ["--users", str(config.users), "--backbone", public_name(config.backbone)]
     words += ["--engine", config.engine, "--seed", str(config.seed)]
+    if config.curve is not None:
+        words += ["--curve", ",".join(map(str, config.curve)) or "none"]
     words += ["--ablation"] if config.ablation else []
     if config.group_level != "auto":
         words += ["--group-level", config.group_level]

@@ -86,6 +86,7 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
     pace = REAL if data.truth is None else MADE_UP
     share = QUICK if config.quick else pace.rounds
     points = (0, 4) if config.quick else pace.curve
+    points = points if config.curve is None else config.curve
     return Settings(
         method=Method(),
         population=_schedule(50, pace.population, share, server_rate=2, momentum=0.5),

@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 
+from proper_shared.errors import ConfigError
 from proper_shared.history import Entry, User
 from proper_shared.tasks import get_task
 from proper_simulations import site
-from proper_simulations.config import RunConfig
+from proper_simulations.config import RunConfig, read_curve
 from proper_simulations.dataset import Dataset
 from proper_simulations.settings import FEW, settings_for
 from proper_simulations.site import RunSite
@@ -55,6 +56,27 @@ def test_real_histories_and_a_quick_look_take_fewer_rounds():
     assert settings(quick=True).grouping.rounds >= 3
     quick = settings(made, group_level="others", quick=True)
     assert 0 == len(settings().curve) < len(quick.curve) < len(world.curve)
+
+
+def test_the_curve_has_the_points_that_were_asked_for():
+    made = make_world("tagging", 0, others=2, users=1)
+    asked = {"group_level": "others", "quick": True}
+    assert settings(made, **asked, curve=(1, 3)).curve == (1, 3)
+    assert settings(made, **asked, curve=()).curve == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [(None, None), ("none", ()), ("4", (4,)), ("16, 0,4,4", (0, 4, 16))],
+)
+def test_a_curve_is_read_from_its_numbers(text, points):
+    assert read_curve(text) == points
+
+
+@pytest.mark.parametrize("text", ["", "all", "1,,2", "-1", "1.5", "\u00b2", "9" * 9])
+def test_a_curve_of_anything_else_is_refused(text):
+    with pytest.raises(ConfigError, match="expected numbers of entries"):
+        read_curve(text)
 
 
 def test_every_part_trains_under_the_constraint_and_settings_come_back_from_json():
