@@ -102,8 +102,10 @@ class Experts(nn.Module):
         own = banked(e, self.w_u)  # (U, 1, E)
         if self.method.user_router == "probability_sum":
             logits, own = logits.softmax(-1), own.softmax(-1)
-        aware = 0.0 if z is None else banked(z, self.w_l)
-        return (logits + own + aware).softmax(-1)
+        logits = logits + own
+        if z is not None:
+            logits = logits + banked(z, self.w_l)
+        return logits.softmax(-1)
 
 
 class AdaptedLinear(nn.Module):
@@ -129,21 +131,24 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., d_out) for x (..., d_in) whose rows lie user after user."""
         y = cast("Tensor", self.base(x))
+        population, user, group = self.population, self.user, self.group
+        if population is None and user is None and group is None:
+            return y
         users, uses = self.users[0], self.users[0].uses
         adapted: list[Tensor] = []
         wide = x.reshape(users.count, -1, self.size[0])  # (U, n, d_in)
         low = wide.dtype.itemsize < 4  # adapters are kept in full precision
         if low and not torch.is_autocast_enabled(x.device.type):
             wide = wide.float()
-        if self.population is not None:
-            adapted.append(self.population(wide))
+        if population is not None:
+            adapted.append(population(wide))
         z: Tensor | None = None
-        if self.user is not None and "user" in uses:
-            z = self.user(wide)
+        if user is not None and "user" in uses:
+            z = user(wide)
             adapted.append(cast("Tensor", z))
-        if self.group is not None and "group" in uses:
+        if group is not None and "group" in uses:
             aware = z if "lora_router" in uses else None
-            adapted.append(self.group(wide, aware, self.name))
+            adapted.append(group(wide, aware, self.name))
         for part in adapted:
             y = y + part.reshape(y.shape).to(y.dtype)
         return y
