@@ -21,6 +21,7 @@ from proper_coordinator.plan import Plan
 from proper_shared.history import Entry, User
 from proper_shared.method.config import Recipe
 from proper_shared.rounds import Part, Schedule, Shape
+from proper_simulations.crowd import Crowd
 from proper_simulations.federation import Job, run_federation
 
 IN, OUT, RANK, EXPERTS, EMBEDDING = 6, 4, 2, 2, 3
@@ -74,6 +75,10 @@ def parts(rounds=4):
 class ToyTrainer:
     """Gradient steps on the factor of the order, for each member by itself."""
 
+    def layout(self, order):
+        shape = GROUP if order.stage == "group" else POPULATION
+        return shape.incoming(order.factor)
+
     def train(self, order, members):
         return [self._train(order, member) for member in members]
 
@@ -116,6 +121,15 @@ class ToySite:
 
     def user(self, seat):
         return [user(number) for number in range(self.nodes)][seat]
+
+    def signer(self, seat):
+        return Crowd(self.nodes, 0).signer(seat)
+
+    def me(self, seat, offer):
+        return Crowd(self.nodes, 0).me(seat, offer)
+
+    def rounding(self, seat, terms):
+        return Crowd(self.nodes, 0).rounding(seat, terms)
 
     def trainer(self):
         return _Mortal(self.kill_at)

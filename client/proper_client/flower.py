@@ -1,13 +1,15 @@
 """A device's half of a federated round, as a Flower ClientApp.
 
 One function answers a list of messages: a resident client passes one, a simulation that
-sees a whole cohort passes all, and then the cohort trains in one pass. What a person's
-device learns about them is kept in the node's `Context.state`.
+sees a whole cohort passes all, and then the cohort trains in one pass. The first letter
+of a round brings an offer and an order: the device looks at the offer, trains, and
+opens a session, from which it answers the later letters. What it learns about its
+person is kept in the node's `Context.state`.
 
-Covered: messages that are not exactly an order of ours get an error that names the
+Covered: messages that are not exactly a letter of ours get an error that names the
 fault; an error in training says only its kind, because its words may quote a history;
-an order that is sent twice starts from the same state and gives the same answer.
-Not covered: what a single update tells about its sender (see `aggregation`).
+an order that is sent twice starts from the same state and gives the same update.
+Not covered: what may be read from a sum, and from a single update without masks.
 """
 
 import logging
@@ -18,38 +20,51 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from flwr.app import (
-    Array,
-    ArrayRecord,
-    ConfigRecord,
-    Context,
-    Error,
-    Message,
-    RecordDict,
-)
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from proper_client.letters import (
+    Letter,
+    Opening,
+    check_session,
+    introduction,
+    read_letter,
+    reply_of,
+)
 from proper_client.member import Member, State
-from proper_shared.aggregation import Aggregator, PlainSum
+from proper_client.memory import NOTHING, Keeper, Memory, read_memory, write_memory
+from proper_shared.aggregation import Contribution
 from proper_shared.errors import ProtocolError
 from proper_shared.history import User
+from proper_shared.offers import Offer
 from proper_shared.orders import parse_order, read_parameters
+from proper_shared.packing import Layout
 from proper_shared.rounds import Order
+from proper_shared.secagg.keys import Signer
+from proper_shared.summing import Me, contribute, offer_of, resume
+from proper_shared.terms import Terms
+from proper_shared.vectors.rounding import RandomBytes
 
 REFUSED = 1001  # the message is not one that we answer
 FAILED = 1002  # the message is sound, training was not possible
+SESSION = "session"  # name of an open session in a node's context
 PARTITION = "partition-id"  # Flower's key in a simulated node's configuration
 
 _log = logging.getLogger(__name__)
 
 Pair = tuple[Message, Context]
-_Key = tuple[str, bytes]  # header and parameters of an order
+OrderKey = tuple[str, bytes]
 Update = NDArray[np.float32]
+Session = tuple[tuple[int, int], Contribution]  # serial and attempt, and who answers
 
 
 class Learner(Protocol):
     """What trains members, one update for each; see `trainer.Trainer`."""
+
+    def layout(self, order: Order) -> Layout:
+        """Return what lies where in an update for this order."""
+        ...
 
     def train(self, order: Order, members: Sequence[Member]) -> Sequence[Update]:
         """Return one update (Q,) for each member, and replace the members' states."""
@@ -67,53 +82,43 @@ class Site(Protocol):
         """
         ...
 
+    def signer(self, seat: int) -> Signer:
+        """Return the identity of the person at this seat."""
+        ...
+
+    def me(self, seat: int, offer: Offer) -> Me:
+        """Return the person at this seat as they enter a round."""
+        ...
+
+    def rounding(self, seat: int, terms: Terms) -> RandomBytes:
+        """Return the random bytes by which this seat rounds: those of the system."""
+        ...
+
     def trainer(self) -> Learner:
         """Load what trains; called once in each process, and only when needed."""
         ...
 
 
-@dataclass(frozen=True)
-class Memory:
-    """A member's state with the round that it belongs to.
+class Gate(Protocol):
+    """Decides whether a device takes part in a round at all; see `guard`."""
 
-    Attributes:
-        last: Stage and round of the last order that was answered.
-        before: The state that this order found.
-        after: The state that it left.
-    """
+    def admit(self, seat: int, offer: Offer, order: Order) -> None:
+        """Remember the round and return, or refuse.
 
-    last: tuple[str, int]
-    before: State
-    after: State
-
-    def start_of(self, order: Order) -> State:
-        """Return the state from which `order` starts, also if it is sent again."""
-        again = self.last == (order.stage, order.round)
-        return dict(self.before if again else self.after)
-
-
-NOTHING = Memory(("", -1), {}, {})
-
-
-class Keeper(Protocol):
-    """Where members' states outlive the process."""
-
-    def load(self, seat: int) -> Memory | None:
-        """Return what was saved last for this seat, if anything was."""
-        ...
-
-    def save(self, seat: int, memory: Memory) -> None:
-        """Replace what is saved for this seat."""
+        Raises:
+            ProtocolError: the device does not take part.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One member of a cohort, with all that the answer needs."""
+    """One member of a cohort that has to train."""
 
     index: int  # of the message
-    request: bytes
+    letter: Letter
     seat: int
+    terms: Terms
     member: Member
     start: State  # what the member's state was before this round
 
@@ -122,20 +127,27 @@ class Participant:
     """Answers the coordinator for all nodes of this process.
 
     Args:
-        site: Users and trainer.
+        site: Users, identities and trainer.
         keeper: Where states go besides the node's context; None where that is enough.
-        aggregator: The same as the coordinator's.
+        gate: What refuses offers; None in a simulation, where nobody is at risk.
+        portable: Keep open sessions in the node's context too, for simulations whose
+            processes take turns with a node; a device never does.
     """
 
     def __init__(
         self,
         site: Site,
         keeper: Keeper | None = None,
-        aggregator: Aggregator | None = None,
+        gate: Gate | None = None,
+        *,
+        portable: bool = False,
     ) -> None:
-        self._site = site
-        self._keeper = keeper
-        self._aggregator = aggregator or PlainSum()
+        self._site, self._keeper, self._gate = site, keeper, gate
+        self._portable = portable
+        self._orders: dict[OrderKey, Order] = {}  # of this call: parsed once,
+        self._terms: dict[tuple[bytes, OrderKey], Terms] = {}  # and worked out once
+        self._updates: dict[int, tuple[OrderKey, Update]] = {}  # the last, by seat
+        self._sessions: dict[int, Session] = {}
 
     @cached_property
     def _trainer(self) -> Learner:
@@ -146,81 +158,156 @@ class Participant:
 
         Never raises for what a message says: the reply is then an error.
         """
+        self._orders.clear()
+        self._terms.clear()
         contents: list[RecordDict | Error] = [Error(REFUSED)] * len(pairs)
-        cohorts: dict[_Key, list[_Task]] = defaultdict(list)
-        orders: dict[_Key, Order] = {}  # a cohort's equal messages are parsed once
+        cohorts: dict[OrderKey, list[_Task]] = defaultdict(list)
         for index, (message, context) in enumerate(pairs):
             try:
-                if message.metadata.message_type == "query":
-                    contents[index] = _introduction(context)
-                    continue
-                header, data, request = _open(message)
-                key = (repr(sorted(header.items())), data)
-                if key not in orders:
-                    orders[key] = parse_order(header, read_parameters(data))
-                task = self._task(index, orders[key], request, context)
-                cohorts[key].append(task)
+                done = self._read(index, message, context)
             except ProtocolError as error:
                 contents[index] = Error(REFUSED, str(error))
+                continue
+            if isinstance(done, _Task):
+                opening = done.letter.opening
+                cohorts[opening.order_key if opening else ("", b"")].append(done)
+            else:
+                contents[index] = done
         for key, tasks in cohorts.items():
-            order = orders[key]
-            for task, content in zip(tasks, self._train(order, tasks), strict=True):
-                contents[task.index] = content
-                if isinstance(content, RecordDict):
-                    self._remember(order, task, pairs[task.index][1])
+            for task, update in zip(tasks, self._train(key, tasks), strict=True):
+                context = pairs[task.index][1]
+                contents[task.index] = self._first(key, task, update, context)
         return [
             Message(content, reply_to=message)
             for content, (message, _) in zip(contents, pairs, strict=True)
         ]
 
-    def _task(
-        self, index: int, order: Order, request: bytes, context: Context
-    ) -> _Task:
+    def _read(
+        self, index: int, message: Message, context: Context
+    ) -> RecordDict | Error | _Task:
+        """Answer what needs no training, and return a task for what does."""
         seat = _seat(context)
-        try:
-            user = self._site.user(seat)
-        except IndexError:
-            raise ProtocolError(f"there is no user at seat {seat}") from None
-        start = self._recall(seat, context).start_of(order)
-        return _Task(index, request, seat, Member(user, dict(start)), start)
+        if message.metadata.message_type == "query":
+            return introduction(seat, self._signer(seat).identity.hex())
+        letter = read_letter(message)
+        if letter.opening is None:
+            return self._later(seat, letter, context)
+        terms = self._open(seat, letter, letter.opening)
+        key, update = self._updates.get(seat, (None, None))
+        if update is not None and key == letter.opening.order_key:
+            return self._begin(seat, terms, update, letter.request, context)
+        user = self._user(seat)
+        start = self._recall(seat, context).start_of(terms.order)
+        return _Task(index, letter, seat, terms, Member(user, dict(start)), start)
 
-    def _train(self, order: Order, tasks: list[_Task]) -> list[RecordDict | Error]:
+    def _open(self, seat: int, letter: Letter, opening: Opening) -> Terms:
+        """Return the terms of an offered round, unless they are refused."""
+        offer = Offer.parse(opening.offer)
+        check_session(letter, offer)
+        key = opening.order_key
+        if key not in self._orders:
+            parameters = read_parameters(opening.parameters)
+            self._orders[key] = parse_order(opening.header, parameters)
+        order = self._orders[key]
+        if self._gate is not None:
+            self._gate.admit(seat, offer, order)
+        if (opening.offer, key) not in self._terms:
+            terms = Terms(offer, order, self._trainer.layout(order))
+            self._terms[opening.offer, key] = terms
+        return self._terms[opening.offer, key]
+
+    def _later(self, seat: int, letter: Letter, context: Context) -> RecordDict:
+        """Answer a later letter from the session that the first one opened."""
+        number, contribution = self._sessions.get(seat, (None, None))
+        if self._portable:
+            number, contribution = self._take_up(seat, context)
+        if contribution is None or number != letter.session:
+            raise ProtocolError("got a letter of a session that is not open here")
+        reply = reply_of(contribution.answer(letter.request))
+        self._put_away(contribution, context)
+        return reply
+
+    def _train(self, key: OrderKey, tasks: list[_Task]) -> list[Update | Error]:
         """Train the cohort of one order; if somebody spoils it, each trains alone."""
+        order = self._orders[key]
         try:
             updates = self._trainer.train(order, [task.member for task in tasks])
-            return [
-                self._reply(task, update)
-                for task, update in zip(tasks, updates, strict=True)
-            ]
+            for task in tasks:
+                _check_state(task.member.state)
         except Exception as error:  # noqa: BLE001  one member's fault ends one answer
             if len(tasks) == 1:
                 _log.exception("training failed for seat %d", tasks[0].seat)
                 return [Error(FAILED, f"training failed: {type(error).__name__}")]
+        else:
+            return list(updates)
         for task in tasks:
             task.member.state = dict(task.start)
-        return [self._train(order, [task])[0] for task in tasks]
+        return [self._train(key, [task])[0] for task in tasks]
 
-    def _reply(self, task: _Task, update: Update) -> RecordDict:
-        """Return what leaves the device: the aggregator's answer and nothing else."""
-        if not all(np.isfinite(array).all() for array in task.member.state.values()):
-            raise FloatingPointError("training left NaN or infinity in a state")
-        answer = self._aggregator.answer(update, task.request)
-        return RecordDict({"update": ArrayRecord({"vector": Array(answer)})})
+    def _first(
+        self, key: OrderKey, task: _Task, update: Update | Error, context: Context
+    ) -> RecordDict | Error:
+        """Answer the first letter of a round after training, and remember both."""
+        if isinstance(update, Error):
+            return update
+        try:
+            request = task.letter.request
+            reply = self._begin(task.seat, task.terms, update, request, context)
+        except ProtocolError as error:
+            return Error(REFUSED, str(error))
+        self._updates[task.seat] = key, update
+        order = task.terms.order
+        memory = Memory((order.stage, order.round), task.start, task.member.state)
+        write_memory(context.state, memory)
+        if self._keeper:
+            self._keeper.save(task.seat, memory)
+        return reply
+
+    def _begin(
+        self, seat: int, terms: Terms, update: Update, request: bytes, context: Context
+    ) -> RecordDict:
+        """Open a session with an update and answer its first request."""
+        me, rounding = self._site.me(seat, terms.offer), self._site.rounding
+        contribution = contribute(terms, me, update, rounding(seat, terms))
+        reply = reply_of(contribution.answer(request))
+        number = terms.offer.serial, terms.offer.attempt
+        self._sessions[seat] = number, contribution
+        self._put_away(contribution, context)
+        return reply
+
+    def _put_away(self, contribution: Contribution, context: Context) -> None:
+        """Write a session into the context, if another process may go on with it."""
+        if self._portable:
+            context.state[SESSION] = ConfigRecord({**contribution.suspend()})
+
+    def _take_up(self, seat: int, context: Context) -> Session | tuple[None, None]:
+        """Return the session in the context, if there is one."""
+        record = context.state.config_records.get(SESSION, ConfigRecord())
+        found = {name: data for name, data in record.items() if isinstance(data, bytes)}
+        if not found:
+            return None, None
+        offer = offer_of(found)
+        contribution = resume(found, self._site.me(seat, offer))
+        return (offer.serial, offer.attempt), contribution
+
+    def _user(self, seat: int) -> User:
+        try:
+            return self._site.user(seat)
+        except IndexError:
+            raise ProtocolError(f"there is no user at seat {seat}") from None
+
+    def _signer(self, seat: int) -> Signer:
+        try:
+            return self._site.signer(seat)
+        except IndexError:
+            raise ProtocolError(f"there is no user at seat {seat}") from None
 
     def _recall(self, seat: int, context: Context) -> Memory:
         """Return the state of the node, from its context or from what was saved."""
-        if "last" in context.state.config_records:
-            return _from_records(context.state)
+        if (memory := read_memory(context.state)) is not None:
+            return memory
         saved = self._keeper.load(seat) if self._keeper else None
         return saved or NOTHING
-
-    def _remember(self, order: Order, task: _Task, context: Context) -> None:
-        """Keep the state that training left, and the one that it started from."""
-        last = (order.stage, order.round)
-        memory = Memory(last, task.start, task.member.state)
-        context.state = _to_records(memory)
-        if self._keeper:
-            self._keeper.save(task.seat, memory)
 
 
 def client_app(open_participant: Callable[[Context], Participant]) -> ClientApp:
@@ -241,34 +328,9 @@ def client_app(open_participant: Callable[[Context], Participant]) -> ClientApp:
     return app
 
 
-def _open(message: Message) -> tuple[ConfigRecord, bytes, bytes]:
-    """Return an order's header, its packed parameters and what the aggregator asks.
-
-    Raises:
-        ProtocolError: the message holds anything else.
-    """
-    kind = message.metadata.message_type
-    if kind != "train" or not message.has_content():
-        raise ProtocolError(f"got a {kind[:40]!r} message, expected an order to train")
-    content = message.content
-    configs, arrays = content.config_records, content.array_records
-    request = configs.get("request", ConfigRecord({"bytes": b""}))
-    expected = {"order", "parameters"} | (configs.keys() & {"request"})
-    if content.keys() != expected or content.metric_records:
-        names = ", ".join(sorted(map(repr, content)))[:200]
-        raise ProtocolError(f"got a message with {names}, expected one order")
-    parameters = arrays.get("parameters", ArrayRecord())
-    if "order" not in configs or parameters.keys() != {"vector"}:
-        raise ProtocolError("got an order whose records are of the wrong kind")
-    asked = request.get("bytes")
-    if not isinstance(asked, bytes):
-        raise ProtocolError("got a request that is not bytes")
-    return configs["order"], parameters["vector"].data, asked
-
-
-def _introduction(context: Context) -> RecordDict:
-    """Say which seat this node has: Flower's own numbers change with each start."""
-    return RecordDict({"seat": ConfigRecord({"number": _seat(context)})})
+def _check_state(state: State) -> None:
+    if not all(np.isfinite(array).all() for array in state.values()):
+        raise FloatingPointError("training left NaN or infinity in a state")
 
 
 def _seat(context: Context) -> int:
@@ -276,31 +338,3 @@ def _seat(context: Context) -> int:
     if type(seat) is not int:
         raise ProtocolError(f"this node has no {PARTITION}, expected a number")
     return seat
-
-
-def _to_records(memory: Memory) -> RecordDict:
-    stage, number = memory.last
-    return RecordDict(
-        {
-            "last": ConfigRecord({"stage": stage, "round": number}),
-            "before": _to_arrays(memory.before),
-            "after": _to_arrays(memory.after),
-        }
-    )
-
-
-def _to_arrays(state: State) -> ArrayRecord:
-    return ArrayRecord({name: Array(value) for name, value in state.items()})
-
-
-def _from_records(records: RecordDict) -> Memory:
-    last = records.config_records["last"]
-    return Memory(
-        (str(last["stage"]), int(str(last["round"]))),
-        _from_arrays(records.array_records["before"]),
-        _from_arrays(records.array_records["after"]),
-    )
-
-
-def _from_arrays(record: ArrayRecord) -> State:
-    return {name: array.numpy().astype(np.float32) for name, array in record.items()}

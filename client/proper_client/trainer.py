@@ -35,6 +35,7 @@ from proper_shared.grouping import (
     Sizes,
     answer,
     first_embedding,
+    phase_of,
 )
 from proper_shared.method.cohort import (
     Job,
@@ -45,7 +46,7 @@ from proper_shared.method.cohort import (
 from proper_shared.method.config import Method, Recipe
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.method.stages import STAGES as PLANS
-from proper_shared.packing import Arrays, Vector
+from proper_shared.packing import Arrays, Layout, Vector
 from proper_shared.rounds import (
     Order,
     Part,
@@ -142,6 +143,12 @@ class Trainer:
     def grouping(self, schedule: Schedule, population: Arrays) -> Grouping:
         """Return the part that finds groups, over a finished population."""
         return Grouping(self.sizes, schedule, self.seed, population)
+
+    def layout(self, order: Order) -> Layout:
+        """Return what lies where in an update for this order."""
+        if order.stage == "grouping":
+            return self.sizes.sums(phase_of(order.round, order.schedule.rounds))
+        return self.shape(order.stage).incoming(order.factor)
 
     def train(self, order: Order, members: Sequence[Member]) -> list[Vector]:
         """Train one round for each member; their states move on.

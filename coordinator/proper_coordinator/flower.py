@@ -1,17 +1,22 @@
 """The coordinator's half of a federation, as a Flower ServerApp.
 
-The parts are trained one after the other. A round sends one order to each node of a
-cohort, lets the aggregator add what comes back, moves the part by the sum, and is
-complete once the store has it. Everything before that can be repeated.
+The parts are trained one after the other. A round offers one order to a block of
+nodes, lets a collector add what comes back, looks at the sum, moves the part by it, and
+is complete once the store has it. Everything before that can be repeated.
 
 Nodes are called by their seat, a number that they keep; Flower's own numbers are drawn
-anew at each start, and a cohort chosen by them could not be chosen again.
+anew at each start, and a block chosen by them could not be chosen again.
 
-Covered: nodes that vanish, come late, answer with an error or with a wrong vector: they
-drop out of the round and the log names them. A stop between two looks for answers.
+How much one vector may weigh is agreed upon before it is sent: the first round of each
+kind begins with a probe, a sum of the norms alone, from which the bounds follow; after
+that each round brings the norms for the next.
+
+Covered: nodes that drop out of a round, whatever the reason; the log names them. Sums
+that cannot come from honest nodes, which are dropped and logged.
 Not covered: who lies within the bounds of an honest update.
 """
 
+import hashlib
 import logging
 import math
 import threading
@@ -20,19 +25,33 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from proper_coordinator.plan import Plan, cohorts
+from proper_coordinator.checks import Gauge, check_norms
+from proper_coordinator.line import (
+    Line,
+    Node,
+    StoppedError,
+    meet,
+    opening,
+    request_records,
+    sort_replies,
+)
+from proper_coordinator.plan import Plan, blocks, cohorts
 from proper_coordinator.store import Checkpoint, Dropout, Round, Store
-from proper_shared.aggregation import Aggregator, Answer, Collector, PlainSum, Sum
-from proper_shared.errors import ProperError, ProtocolError
-from proper_shared.orders import header_of, read_vector
+from proper_shared.aggregation import Sum
+from proper_shared.errors import ProtocolError
+from proper_shared.offers import Offer
 from proper_shared.rounds import FederatedPart, Order
+from proper_shared.secagg.keys import STANDARD, Suite
+from proper_shared.summing import collect
+from proper_shared.terms import Bounds, Terms, kind_of
+from proper_shared.vectors.encoding import ring_for
 
-MAX_REASON = 200  # characters of a node's own words that go into the log
+__all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
-RecordType = ArrayRecord | ConfigRecord  # what a message holds by name
+ATTEMPTS = 2  # at one sum
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +73,23 @@ class Progress:
     outcome: Round
 
 
-class StoppedError(ProperError):
-    """The coordinator was asked to stop; the last complete round is kept."""
+@dataclass(frozen=True)
+class Names:
+    """What a federation and one run of it are called in offers.
+
+    Attributes:
+        federation: hash of the first entry of the membership log, 64 hex digits.
+        run: 32 hex digits.
+    """
+
+    federation: str
+    run: str
+
+    @classmethod
+    def of(cls, identity: str) -> "Names":
+        """Return the names of a federation that lives in one machine alone."""
+        digest = hashlib.sha256(identity.encode()).hexdigest()
+        return cls(digest, digest[:32])
 
 
 @dataclass
@@ -66,15 +100,20 @@ class Coordinator:
         plan: Who takes part, and how long to wait.
         store: Where complete rounds go.
         watch: Called after each complete round.
-        aggregator: The same as the nodes'.
+        gauge: Judges a part by public texts after each round; None where there are
+            none.
         stop: Set it from another thread to end the run with `StoppedError`.
+        names: Of federation and run; None for a federation in one machine.
+        suite_for: How signatures of a round are verified and secrets agreed on.
     """
 
     plan: Plan
     store: Store
     watch: Callable[[Progress], None] = lambda _: None
-    aggregator: Aggregator = field(default_factory=PlainSum)
+    gauge: Gauge | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    names: Names | None = None
+    suite_for: Callable[[Offer], Suite] = lambda _: STANDARD
 
     def run(self, grid: Grid, parts: Iterable[FederatedPart]) -> None:
         """Train the parts in their order, each from its last complete round.
@@ -86,7 +125,7 @@ class Coordinator:
                 in place.
 
         Raises:
-            ProtocolError: too few nodes came, or no answer of a round can be used.
+            ProtocolError: too few nodes came, or round after round failed.
             StoppedError: the run was asked to stop.
         """
         line = Line(grid, self.plan.poll_s, self.stop)
@@ -95,125 +134,196 @@ class Coordinator:
             self._run_part(line, nodes, part, number)
 
     def _run_part(
-        self, line: "Line", nodes: Mapping[int, int], part: FederatedPart, number: int
+        self, line: Line, nodes: Mapping[int, Node], part: FederatedPart, number: int
     ) -> None:
-        """Train one part to its end; its number keeps its cohorts apart."""
+        """Train one part to its end; its number keeps its order of blocks apart."""
         log: list[Round] = []
+        bounds: Bounds = {}
         if saved := self.store.load(part.stage):
             part.restore(saved.state)
-            log = list(saved.rounds)
+            log, bounds = list(saved.rounds), dict(saved.bounds)
         rounds = part.schedule.rounds
-        seed = (self.plan.seed, number)
-        chosen = cohorts(tuple(nodes), self.plan.cohort_size, seed)
+        seed = self.plan.seed
+        divided = blocks(tuple(nodes), self.plan.cohort_size, seed)
+        chosen = cohorts(divided, (seed, number))
         for round_, cohort in enumerate(islice(chosen, rounds)):
             if round_ < len(log):
                 continue
             members = {seat: nodes[seat] for seat in cohort}
-            log.append(self._round(line, members, part, round_))
-            self.store.save(part.stage, Checkpoint(part.state(), tuple(log)))
+            log.append(_Round(self, line, members, bounds).run(part, round_))
+            checkpoint = Checkpoint(part.state(), tuple(log), bounds)
+            self.store.save(part.stage, checkpoint)
             self.watch(Progress(part.stage, round_, rounds, log[-1]))
+            self._give_up(log)
 
-    def _round(
-        self, line: "Line", members: Mapping[int, int], part: FederatedPart, round_: int
-    ) -> Round:
-        """Ask the members until the aggregator has its sum, and move the part by it."""
-        started, down, up = time.monotonic(), line.bytes_down, line.bytes_up
-        deadline = started + self.plan.round_timeout_s
-        order = part.order(round_)
-        content = _order_records(order)
-        length = part.length(round_)
-        collector = self.aggregator.open(tuple(members), length)
-        dropped: dict[int, str] = {}
-        while requests := collector.requests():
-            letters = {
-                members[seat]: RecordDict({**content, **_request_records(request)})
-                for seat, request in requests.items()
-            }
-            answers, failed = _sort(line.ask("train", letters, deadline), members)
-            collector.receive(answers)
-            dropped |= failed
-            content = {}  # later phases ask about the update that the order asked for
-        outcome = _outcome(collector, dropped)
-        loss = part.apply(round_, outcome.total, outcome.count)
-        return Round(
-            loss=loss if math.isfinite(loss) else None,
-            count=outcome.count,
-            dropped=_dropouts({**dropped, **outcome.refused}, members),
-            seconds=time.monotonic() - started,
-            bytes_down=line.bytes_down - down,
-            bytes_up=line.bytes_up - up,
-        )
+    def _give_up(self, log: list[Round]) -> None:
+        """End a run in which round after round fails.
+
+        Raises:
+            ProtocolError: with the reason of the last failure.
+        """
+        last = log[-self.plan.max_failures :]
+        if len(last) == self.plan.max_failures and all(r.failed for r in last):
+            raise ProtocolError(
+                f"{len(last)} rounds failed one after the other; the last: "
+                f"{last[-1].failed}",
+                hint="see the log of drop-outs; the same command goes on from here",
+            )
 
 
-class Line:
-    """Letters to nodes and their replies, counted.
+@dataclass
+class _Round:
+    """One round from its offer to its end.
 
-    Args:
-        grid: Carries them.
-        poll_s: Seconds between two looks for replies.
-        stop: Ends the waiting.
+    Attributes:
+        lead: Whose round it is.
+        line: To the nodes.
+        members: The block, by seat.
+        bounds: Of all kinds of vectors so far; a round brings its own up to date.
     """
 
-    def __init__(self, grid: Grid, poll_s: float, stop: threading.Event) -> None:
-        self.grid = grid
-        self.bytes_down = 0
-        self.bytes_up = 0
-        self._poll_s = poll_s
-        self._stop = stop
+    lead: Coordinator
+    line: Line
+    members: Mapping[int, Node]
+    bounds: Bounds
+    dropped: dict[int, str] = field(default_factory=dict)
 
-    def pause(self) -> None:
-        """Wait for one look.
+    def run(self, part: FederatedPart, round_: int) -> Round:
+        """Try to move the part by one sum; say how it went."""
+        started = time.monotonic()
+        down, up = self.line.bytes_down, self.line.bytes_up
+        loss, count, failed = math.nan, 0, None
+        try:
+            total = self._sum(part, round_)
+            loss, count = self._move(part, round_, total), total.count
+        except ProtocolError as error:
+            failed = str(error)
+            _log.warning("%s %d failed: %s", part.stage, round_ + 1, failed)
+        return Round(
+            loss=loss if math.isfinite(loss) else None,
+            count=count,
+            failed=failed,
+            dropped=self._dropouts(),
+            seconds=time.monotonic() - started,
+            bytes_down=self.line.bytes_down - down,
+            bytes_up=self.line.bytes_up - up,
+        )
+
+    def _sum(self, part: FederatedPart, round_: int) -> Sum:
+        """Return the sum of the block's vectors, and fit the bounds to it.
 
         Raises:
-            StoppedError: the run was asked to stop.
+            ProtocolError: there is none, or it cannot come from honest nodes.
         """
-        if self._stop.wait(self._poll_s):
-            raise StoppedError("stopped, the last complete round is kept")
+        order, layout = part.order(round_), part.layout(round_)
+        kind = kind_of(layout)
+        if kind not in self.bounds:
+            probe = self._attempts(order, part, {})
+            self.bounds[kind] = probe.terms.next_bounds(probe.sum)
+        done = self._attempts(order, part, self.bounds[kind])
+        check_norms(done.terms, done.sum)
+        self.bounds[kind] = done.terms.next_bounds(done.sum)
+        return done.terms.update_of(done.sum)
 
-    def ask(
-        self, kind: str, letters: Mapping[int, RecordDict], deadline: float
-    ) -> dict[int, RecordDict | str]:
-        """Send each node its letter and gather the replies.
+    def _attempts(
+        self, order: Order, part: FederatedPart, bounds: Mapping[str, float]
+    ) -> "_Done":
+        layout = part.layout(order.round)
+        for attempt in range(ATTEMPTS):
+            offer = self._offer(attempt, bounds)
+            terms = Terms(offer, order, layout)
+            try:
+                return _Done(terms, self._converse(terms))
+            except ProtocolError as error:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                _log.warning("attempt %d failed: %s", attempt + 1, error)
+        raise ProtocolError("no attempt was made")
 
-        Args:
-            kind: Flower's message type.
-            letters: Content by node id.
-            deadline: Of `time.monotonic`; later replies are not waited for.
+    def _offer(self, attempt: int, bounds: Mapping[str, float]) -> Offer:
+        store, plan = self.lead.store, self.lead.plan
+        names = self.lead.names or Names.of(store.identity)
+        return Offer(
+            federation=names.federation,
+            run=names.run,
+            serial=store.next_serial(),
+            attempt=attempt,
+            cohort=tuple(sorted(node.identity for node in self.members.values())),
+            masked=plan.masked,
+            ring_bits=ring_for(len(self.members), 1).bits,
+            bounds=dict(bounds),
+            noise=None,
+        )
 
-        Returns:
-            For each node its reply, or why there is none.
+    def _converse(self, terms: Terms) -> Sum:
+        """Go through all phases of a collector; return its sum.
 
         Raises:
-            StoppedError: the run was asked to stop.
+            ProtocolError: there is no sum.
         """
-        replies: dict[int, RecordDict | str] = dict.fromkeys(letters, "not delivered")
-        waiting = {}
-        for node_id, content in letters.items():
-            # One by one: a list comes back shorter where a letter was not taken.
-            for message_id in self.grid.push_messages(
-                [Message(content, node_id, kind)]
-            ):
-                if message_id:
-                    waiting[message_id] = node_id
-                    replies[node_id] = "no answer in time"
-                    self.bytes_down += _nbytes(content)
-        while waiting:
-            # A node that vanished answers under a wrong number: only the number of
-            # the letter says whose reply it is.
-            for reply in self.grid.pull_messages(list(waiting)):
-                node_id = waiting.pop(reply.metadata.reply_to_message_id)
-                replies[node_id] = self._read(reply)
-            if not waiting or time.monotonic() > deadline:
-                break
-            self.pause()
-        return replies
+        plan = self.lead.plan
+        identities = {seat: node.identity for seat, node in self.members.items()}
+        collector = collect(terms, identities, self.lead.suite_for(terms.offer))
+        first = opening(terms.offer, terms.order)
+        deadline = time.monotonic() + plan.round_timeout_s
+        failed: dict[int, str] = {}
+        while requests := collector.requests():
+            letters = {
+                self.members[seat].number: RecordDict(
+                    {**first, **request_records(terms.offer, request)}
+                )
+                for seat, request in requests.items()
+            }
+            replies = self.line.ask("train", letters, deadline)
+            asked = {seat: self.members[seat] for seat in requests}
+            answers, missing = sort_replies(replies, asked)
+            failed = {**missing, **failed}
+            collector.receive(answers)
+            first, deadline = {}, time.monotonic() + plan.phase_timeout_s
+        self.dropped |= failed
+        return self._outcome(collector.result, failed)
 
-    def _read(self, reply: Message) -> RecordDict | str:
-        if reply.has_error():
-            reason = reply.error.reason or f"error {reply.error.code}"
-            return " ".join(reason.split())[:MAX_REASON]
-        self.bytes_up += _nbytes(reply.content)
-        return reply.content
+    def _outcome(self, result: Callable[[], Sum], failed: Mapping[int, str]) -> Sum:
+        """Return the sum, or say what the first node said.
+
+        Raises:
+            ProtocolError: there is no sum.
+        """
+        try:
+            outcome = result()
+        except ProtocolError as error:
+            reason = next(iter(failed.values()), "no reason was given")
+            raise ProtocolError(f"{error}; the first: {reason}") from error
+        self.dropped |= outcome.refused
+        return outcome
+
+    def _move(self, part: FederatedPart, round_: int, total: Sum) -> float:
+        """Move the part by a sum, and back if public texts then fare badly."""
+        before = part.state()
+        loss = part.apply(round_, total.total, total.count)
+        if self.lead.gauge is not None:
+            try:
+                self.lead.gauge.check(part)
+            except ProtocolError:
+                part.restore(before)
+                raise
+        return loss
+
+    def _dropouts(self) -> tuple[Dropout, ...]:
+        """Write down who is not in the sum, and say it."""
+        dropped = tuple(
+            Dropout(seat=seat, node_id=self.members[seat].number, reason=reason)
+            for seat, reason in sorted(self.dropped.items())
+        )
+        for drop in dropped:
+            _log.warning("seat %d dropped out: %s", drop.seat, drop.reason)
+        return dropped
+
+
+@dataclass(frozen=True)
+class _Done:
+    terms: Terms
+    sum: Sum
 
 
 def server_app(run: Callable[[Grid, Context], None]) -> ServerApp:
@@ -221,115 +331,3 @@ def server_app(run: Callable[[Grid, Context], None]) -> ServerApp:
     app = ServerApp()
     app.main()(run)
     return app
-
-
-def meet(line: Line, plan: Plan) -> dict[int, int]:
-    """Wait for the nodes and learn their seats.
-
-    Returns:
-        Flower's number of each seat that may take part, by ascending seat.
-
-    Raises:
-        ProtocolError: fewer than `plan.min_nodes` came in time.
-        StoppedError: the run was asked to stop.
-    """
-    deadline = time.monotonic() + plan.join_timeout_s
-    while len(found := sorted(line.grid.get_node_ids())) < plan.min_nodes:
-        if time.monotonic() > deadline:
-            raise ProtocolError(
-                f"{len(found)} nodes came within {plan.join_timeout_s:.0f} s, "
-                f"expected {plan.min_nodes}",
-                hint="start more clients, or ask for fewer with min_nodes",
-            )
-        line.pause()
-    letters = {node_id: RecordDict() for node_id in found}
-    nodes: dict[int, int] = {}
-    for node_id, reply in line.ask("query", letters, deadline).items():
-        seat = _seat(reply)
-        if seat is None or seat in nodes:
-            _log.warning("node %d has no seat of its own, it is left out", node_id)
-        elif plan.seats is None or seat in plan.seats:
-            nodes[seat] = node_id
-    if not nodes:
-        raise ProtocolError(f"none of {len(found)} nodes may take part")
-    return dict(sorted(nodes.items()))
-
-
-def _seat(reply: RecordDict | str) -> int | None:
-    if isinstance(reply, str) or "seat" not in reply.config_records:
-        return None
-    number = reply.config_records["seat"].get("number")
-    return number if type(number) is int and number >= 0 else None
-
-
-def _order_records(order: Order) -> dict[str, RecordType]:
-    return {
-        "order": ConfigRecord({**header_of(order)}),
-        "parameters": ArrayRecord({"vector": Array(order.parameters)}),
-    }
-
-
-def _request_records(request: bytes) -> dict[str, RecordType]:
-    return {"request": ConfigRecord({"bytes": request})} if request else {}
-
-
-def _sort(
-    replies: Mapping[int, RecordDict | str], members: Mapping[int, int]
-) -> tuple[dict[int, Answer], dict[int, str]]:
-    """Return answers, and why there is none, by seat."""
-    answers: dict[int, Answer] = {}
-    failed: dict[int, str] = {}
-    for seat, node_id in members.items():
-        reply = replies.get(node_id, "was not asked")
-        if isinstance(reply, str):
-            failed[seat] = reply
-            continue
-        try:
-            answers[seat] = _update(reply)
-        except ProtocolError as error:
-            failed[seat] = str(error)
-    return answers, failed
-
-
-def _update(reply: RecordDict) -> Answer:
-    """Return the one array of a reply.
-
-    Raises:
-        ProtocolError: the reply holds anything else.
-    """
-    record = reply.array_records.get("update", ArrayRecord())
-    if reply.keys() != {"update"} or record.keys() != {"vector"}:
-        raise ProtocolError("got a reply with other records, expected one update")
-    return read_vector(record["vector"].data)
-
-
-def _outcome(collector: Collector, dropped: Mapping[int, str]) -> Sum:
-    """Return the sum of a round, or say what the first node said.
-
-    Raises:
-        ProtocolError: there is no sum.
-    """
-    try:
-        return collector.result()
-    except ProtocolError as error:
-        reason = next(iter(dropped.values()), "no reason was given")
-        raise ProtocolError(f"{error}; the first: {reason}", hint=error.hint) from error
-
-
-def _dropouts(
-    reasons: Mapping[int, str], members: Mapping[int, int]
-) -> tuple[Dropout, ...]:
-    """Write down who is not in the sum, and say it."""
-    dropped = tuple(
-        Dropout(seat=seat, node_id=members[seat], reason=reason)
-        for seat, reason in sorted(reasons.items())
-    )
-    for drop in dropped:
-        _log.warning("seat %d dropped out: %s", drop.seat, drop.reason)
-    return dropped
-
-
-def _nbytes(content: RecordDict) -> int:
-    arrays = sum(record.count_bytes() for record in content.array_records.values())
-    configs = sum(record.count_bytes() for record in content.config_records.values())
-    return arrays + configs

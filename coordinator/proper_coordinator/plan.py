@@ -12,14 +12,20 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cohort_size: int = Field(
-        default=30, ge=1, description="nodes in a round, all if fewer"
+        default=30, ge=1, description="nodes in a block at least, all if fewer"
     )
-    seed: int = Field(default=0, ge=0, description="of the choice of cohorts")
+    seed: int = Field(default=0, ge=0, description="of the choice of blocks")
+    masked: bool = Field(
+        default=True, description="only sums can be read; if not, each update can"
+    )
     min_nodes: int = Field(
         default=1, ge=1, description="nodes to wait for before round 0"
     )
     seats: frozenset[int] | None = Field(
         default=None, description="who may take part; None for everybody"
+    )
+    max_failures: int = Field(
+        default=3, ge=1, description="dropped rounds in a row that end the run"
     )
     join_timeout_s: float = Field(
         default=120.0, gt=0, description="for min_nodes to be there"
@@ -27,36 +33,47 @@ class Plan(BaseModel):
     round_timeout_s: float = Field(
         default=3600.0,
         gt=0,
-        description="for the answers of a round; who is late drops out",
+        description="for the training of a round; who is late drops out",
+    )
+    phase_timeout_s: float = Field(
+        default=120.0, gt=0, description="for each later phase of a round"
     )
     poll_s: float = Field(
         default=0.1, gt=0, description="between two looks for answers"
     )
 
 
-def cohorts(
-    seats: Sequence[int], size: int, seed: Sequence[int]
-) -> Iterator[tuple[int, ...]]:
-    """Yield cohort after cohort, in ascending order, for as long as one asks.
+def blocks(seats: Sequence[int], size: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """Divide the seats into blocks that always take part as a whole.
 
-    Seats are served in random permutations of all of them, one permutation after the
-    other: nobody takes part a second time before everybody took part once. Where a
-    cohort straddles two permutations, those who are in it already go to the end of the
-    second one, so that it holds nobody twice.
+    Sums over cohorts that are drawn anew each round differ by single members, and many
+    of them give single updates away (So et al. 2023, "Securing secure aggregation",
+    arXiv 2106.03328). A member of a fixed block is always added to the same others.
 
     Args:
         seats: Who may take part.
-        size: Seats in a cohort; all of them where there are fewer.
-        seed: Of the permutations; numbers that tell runs and stages apart.
+        size: Seats in a block at least; those that are left over join the blocks.
+        seed: Of the division.
+
+    Returns:
+        Blocks in ascending order of seats, none if there are no seats.
+    """
+    shuffled = np.random.default_rng([seed, 0]).permutation(sorted(seats))
+    count = max(1, len(shuffled) // max(1, size))
+    divided = [sorted(block.tolist()) for block in np.array_split(shuffled, count)]
+    return tuple(tuple(block) for block in divided if block)
+
+
+def cohorts(
+    divided: Sequence[tuple[int, ...]], seed: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """Yield block after block for as long as one asks, in a new order each time round.
+
+    Args:
+        divided: The blocks.
+        seed: Of the orders; numbers that tell runs and stages apart.
     """
     rng = np.random.default_rng(list(seed))
-    everybody = np.array(sorted(seats))
-    size = min(size, len(everybody))
-    waiting: list[int] = []
-    while size:
-        if len(waiting) < size:
-            block = rng.permutation(everybody).tolist()
-            fresh = [seat for seat in block if seat not in waiting]
-            waiting += fresh + [seat for seat in block if seat in waiting]
-        cohort, waiting = waiting[:size], waiting[size:]
-        yield tuple(sorted(cohort))
+    while divided:
+        for place in rng.permutation(len(divided)).tolist():
+            yield divided[place]

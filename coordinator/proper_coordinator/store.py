@@ -13,7 +13,7 @@ Not covered: two coordinators that write into one folder at the same time.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from proper_shared.durable import sweep, write_file
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.tensors import Arrays, pack, unpack
+from proper_shared.terms import Bounds
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "run.json"
 
 
@@ -42,7 +43,8 @@ class Round(BaseModel):
     Attributes:
         loss: Mean over the nodes in the sum, nats for each target token; None where
             it was not finite.
-        count: How many nodes are in the sum.
+        count: How many nodes are in the sum; 0 where there was none.
+        failed: Why the round moved nothing; None where it did.
         bytes_down: Content of all messages to the nodes.
         bytes_up: Content of all messages from the nodes.
     """
@@ -51,6 +53,7 @@ class Round(BaseModel):
 
     loss: float | None
     count: int
+    failed: str | None = None
     dropped: tuple[Dropout, ...]
     seconds: float
     bytes_down: int
@@ -65,6 +68,7 @@ class _Record(BaseModel):
     file: str
     sha256: str
     rounds: tuple[Round, ...]
+    bounds: Bounds
 
 
 class _Index(BaseModel):
@@ -74,6 +78,7 @@ class _Index(BaseModel):
 
     format: int
     identity: str
+    serial: int
     parts: dict[str, _Record]
 
 
@@ -84,10 +89,12 @@ class Checkpoint:
     Attributes:
         state: Arrays by name, as the part gave them.
         rounds: The log of its rounds so far.
+        bounds: Of the vectors of its next rounds.
     """
 
     state: Arrays
     rounds: tuple[Round, ...]
+    bounds: Bounds = field(default_factory=dict)
 
 
 class Store:
@@ -107,7 +114,7 @@ class Store:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        self._index = _Index(format=FORMAT, identity=identity, parts={})
+        self._index = _Index(format=FORMAT, identity=identity, serial=0, parts={})
         if not (folder / INDEX).exists():
             self._write_index()
             return
@@ -137,7 +144,7 @@ class Store:
                 f"{path} is not the file that was written",
                 hint="remove the folder to start afresh",
             )
-        return Checkpoint(unpack(data, record.file), record.rounds)
+        return Checkpoint(unpack(data, record.file), record.rounds, record.bounds)
 
     def save(self, stage: str, checkpoint: Checkpoint) -> None:
         """Make this the part's last complete round.
@@ -152,6 +159,7 @@ class Store:
             file=f"{stage}-{len(checkpoint.rounds)}.safetensors",
             sha256=hashlib.sha256(data).hexdigest(),
             rounds=checkpoint.rounds,
+            bounds=checkpoint.bounds,
         )
         write_file(self.folder / record.file, data)
         parts = {**self._index.parts, stage: record}
@@ -159,6 +167,22 @@ class Store:
         self._write_index()
         if old is not None and old.file != record.file:
             (self.folder / old.file).unlink(missing_ok=True)
+
+    @property
+    def identity(self) -> str:
+        """All that the result depends on, in short."""
+        return self._index.identity
+
+    def next_serial(self) -> int:
+        """Return a number that was never returned before, and put that on disk.
+
+        Members answer no serial twice, so a coordinator that is started again must not
+        ask for one twice.
+        """
+        serial = self._index.serial
+        self._index = self._index.model_copy(update={"serial": serial + 1})
+        self._write_index()
+        return serial
 
     def rounds(self) -> dict[str, tuple[Round, ...]]:
         """Return the log of each part, in the order in which they were begun."""

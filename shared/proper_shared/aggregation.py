@@ -1,15 +1,16 @@
 """Add the updates of one round, and know nothing else about them.
 
-A round is a conversation of one or more phases. The coordinator opens it for a roster
-and alternates between `requests` (what to ask whom) and `receive` (what came back)
-until nothing is left to ask; `result` is then the sum and how many are in it. A device
-turns its update into its answer to each request. Whoever carries the messages needs no
-more than this, so that a sum under masks, with its integers and its phases, takes the
-place of the plain one and nothing else changes.
+A round is a conversation of one or more phases. The coordinator alternates between
+`requests` (what to ask whom) and `receive` (what came back) until nothing is left to
+ask; `result` is then the sum and who is in it. A device answers each request from its
+half of the conversation. Whoever carries the messages needs no more than this.
 
-Covered by `PlainSum`: answers of the wrong length, with NaN or infinity, or from
+Here is the way without masks, which exists for comparison: one phase, everybody sends
+the vector as it is. For both ways see `summing`.
+
+Covered by the plain way: answers of the wrong length, with NaN or infinity, or from
 strangers; each costs its sender the round, never the others.
-Not covered by `PlainSum`: privacy. The coordinator sees every single update.
+Not covered by the plain way: privacy. The coordinator sees every single update.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from proper_shared.errors import ProtocolError
 
-Answer = NDArray[np.generic]  # one packed array, the dtype is the aggregator's affair
+PLAIN = b""  # the one request of a round without masks
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Sum:
     """What a round came to.
 
     Attributes:
-        total: Sum of the updates that are in it, (Q,).
-        count: How many updates are in it.
+        total: Sum of the vectors that are in it, (Q,).
+        count: How many vectors are in it.
         refused: Why an answer is not in it, by the seat that sent it.
     """
 
@@ -46,7 +47,7 @@ class Collector(Protocol):
         """Return what to ask which seat next; empty when the round is over."""
         ...
 
-    def receive(self, answers: Mapping[int, Answer]) -> None:
+    def receive(self, answers: Mapping[int, bytes]) -> None:
         """Take what came back; a seat that is missing did not answer."""
         ...
 
@@ -59,38 +60,48 @@ class Collector(Protocol):
         ...
 
 
-class Aggregator(Protocol):
-    """A way to add updates, the same on both sides."""
+class Contribution(Protocol):
+    """One device's half of one round."""
 
-    def open(self, roster: Sequence[int], length: int) -> Collector:
-        """Open a round in which each seat of `roster` owes `length` numbers."""
-        ...
-
-    def answer(self, update: NDArray[np.float32], request: bytes) -> Answer:
-        """Return what a device with this update (Q,) sends to this request.
+    def answer(self, request: bytes) -> bytes:
+        """Return what the device sends to this request.
 
         Raises:
-            ProtocolError: the request makes no sense in this round.
+            ProtocolError: the request makes no sense at this point of the round.
+        """
+        ...
+
+    def suspend(self) -> dict[str, bytes]:
+        """Return what another process needs to go on; for simulations alone.
+
+        Empty where nothing more will be asked.
         """
         ...
 
 
-class PlainSum:
-    """Updates in clear, added in float64."""
+class PlainContribution:
+    """One vector, sent in clear.
 
-    def open(self, roster: Sequence[int], length: int) -> "PlainCollector":
-        """Open a round in which each seat of `roster` owes `length` numbers."""
-        return PlainCollector(roster, length)
+    Args:
+        vector: (Q,) what is sent.
+    """
 
-    def answer(self, update: NDArray[np.float32], request: bytes) -> Answer:
-        """Return the update as it is.
+    def __init__(self, vector: NDArray[np.floating]) -> None:
+        self._vector = vector.astype("<f4")
+
+    def answer(self, request: bytes) -> bytes:
+        """Return the vector as it is.
 
         Raises:
-            ProtocolError: the request is not the empty one.
+            ProtocolError: the request is one under masks.
         """
-        if request:
-            raise ProtocolError("got a masked request, expected a plain one")
-        return update
+        if request != PLAIN:
+            raise ProtocolError("got a request under masks, expected a plain one")
+        return self._vector.tobytes()
+
+    def suspend(self) -> dict[str, bytes]:
+        """Return nothing: there is one phase."""
+        return {}
 
 
 class PlainCollector:
@@ -98,13 +109,17 @@ class PlainCollector:
 
     The sum runs over the seats in ascending order, whenever they answered: float64
     additions do not commute to the last bit, and a resumed run shall repeat them.
+
+    Args:
+        roster: The seats that are asked.
+        length: Q, how many numbers each owes.
     """
 
     def __init__(self, roster: Sequence[int], length: int) -> None:
         self._waiting = frozenset(roster)
         self._length = length
         self._asked = False
-        self._sound: dict[int, Answer] = {}
+        self._sound: dict[int, NDArray[np.float32]] = {}
         self._refused: dict[int, str] = {}
 
     def requests(self) -> Mapping[int, bytes]:
@@ -112,15 +127,15 @@ class PlainCollector:
         if self._asked:
             return {}
         self._asked = True
-        return dict.fromkeys(sorted(self._waiting), b"")
+        return dict.fromkeys(sorted(self._waiting), PLAIN)
 
-    def receive(self, answers: Mapping[int, Answer]) -> None:
+    def receive(self, answers: Mapping[int, bytes]) -> None:
         """Keep what is sound, note why the rest is not."""
         for seat, answer in answers.items():
-            if reason := self._fault(seat, answer):
-                self._refused[seat] = reason
-            else:
-                self._sound[seat] = answer
+            try:
+                self._sound[seat] = self._read(seat, answer)
+            except ProtocolError as error:
+                self._refused[seat] = str(error)
 
     def result(self) -> Sum:
         """Add what is sound.
@@ -134,18 +149,17 @@ class PlainCollector:
             )
         total = np.zeros(self._length, np.float64)
         for seat in sorted(self._sound):
-            total += self._sound[seat].astype(np.float64)
+            total += self._sound[seat]
         return Sum(total, len(self._sound), dict(self._refused))
 
-    def _fault(self, seat: int, answer: Answer) -> str | None:
+    def _read(self, seat: int, answer: bytes) -> NDArray[np.float32]:
         if seat not in self._waiting:
-            return "not in the roster of this round"
-        if answer.dtype != np.float32 or answer.ndim != 1:
-            return (
-                f"got {answer.dtype} with {answer.ndim} axes, expected float32 with 1"
+            raise ProtocolError("not in the roster of this round")
+        if len(answer) != 4 * self._length:
+            raise ProtocolError(
+                f"got {len(answer)} bytes, expected {self._length} numbers of 4"
             )
-        if len(answer) != self._length:
-            return f"got {len(answer)} numbers, expected {self._length}"
-        if not np.isfinite(answer).all():
-            return "got NaN or infinity"
-        return None
+        vector = np.frombuffer(answer, "<f4")
+        if not np.isfinite(vector).all():
+            raise ProtocolError("got NaN or infinity")
+        return vector

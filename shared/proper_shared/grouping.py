@@ -176,9 +176,9 @@ class Grouping:
         parameters = layout.pack({**self.frozen, **self.values})
         return Order("grouping", None, round_, self.schedule, parameters)
 
-    def length(self, round_: int) -> int:
-        """Return how many numbers a client sends in a round."""
-        return self.sizes.sums(phase_of(round_, self.schedule.rounds)).size
+    def layout(self, round_: int) -> Layout:
+        """Return what lies where in a client's vector of a round."""
+        return self.sizes.sums(phase_of(round_, self.schedule.rounds))
 
     def apply(self, round_: int, total: NDArray[np.float64], count: int) -> float:
         """Take up the sum of a round; there is no loss, so 0 is returned.

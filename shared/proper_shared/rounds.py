@@ -150,8 +150,8 @@ class FederatedPart(Protocol):
         """Return the order of a round."""
         ...
 
-    def length(self, round_: int) -> int:
-        """Return how many numbers a client sends in a round."""
+    def layout(self, round_: int) -> Layout:
+        """Return what lies where in a client's vector of a round."""
         ...
 
     def apply(self, round_: int, total: NDArray[np.float64], count: int) -> float:
@@ -223,9 +223,9 @@ class Part:
         parameters = layout.pack({name: known[name] for name in layout.shapes})
         return Order(self.stage, self.factor(round_), round_, schedule, parameters)
 
-    def length(self, round_: int) -> int:
-        """Return how many numbers a client sends in a round."""
-        return self.shape.incoming(self.factor(round_)).size
+    def layout(self, round_: int) -> Layout:
+        """Return what lies where in a client's vector of a round."""
+        return self.shape.incoming(self.factor(round_))
 
     def apply(self, round_: int, total: NDArray[np.float64], count: int) -> float:
         """Move the part by the sum of the clients' vectors of a round.

@@ -61,6 +61,11 @@ def main() -> None:
     help="Numbers of entries to draw the learning curve at, beside all; or none.",
 )
 @click.option(
+    "--no-masks",
+    is_flag=True,
+    help="For comparison: updates in clear, so that each single one can be read.",
+)
+@click.option(
     "--ablation",
     is_flag=True,
     help="Train groups without the constraint loss too, for the report.",
@@ -88,6 +93,7 @@ def run(  # noqa: PLR0913 - one for each option
     engine: str,
     group_level: str,
     curve: str | None,
+    no_masks: bool,
     ablation: bool,
     seed: int,
     out: Path,
@@ -103,7 +109,7 @@ def run(  # noqa: PLR0913 - one for each option
     source = choose_source(data, task, world)
     rest = {"users": users, "backbone": backbone, "engine": engine, "seed": seed}
     rest |= {"group_level": group_level, "ablation": ablation, "out": out}
-    rest |= {"curve": read_curve(curve), "quick": quick}
+    rest |= {"curve": read_curve(curve), "quick": quick, "masks": not no_masks}
     config = RunConfig.model_validate({**source, **rest})
 
     from proper_simulations.run import run as execute  # noqa: PLC0415 - not for errors

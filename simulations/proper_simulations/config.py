@@ -35,6 +35,11 @@ class RunConfig(BaseModel):
         default=None,
         description="numbers of entries of the learning curve; None for the usual ones",
     )
+    masks: bool = Field(
+        default=True,
+        description="add updates under masks, so that only sums can be read; without, "
+        "the coordinator sees each one",
+    )
     ablation: bool = Field(
         default=False,
         description="train the group level a second time without the constraint loss, "

@@ -23,6 +23,7 @@ from proper_coordinator.flower import Coordinator, Progress, StoppedError, serve
 from proper_coordinator.store import Store
 from proper_shared.errors import ConfigError
 from proper_shared.rounds import FederatedPart
+from proper_simulations.crowd import suite_for
 from proper_simulations.federation import ENVIRONMENT, Job, Outcome
 from proper_simulations.members import FolderKeeper
 
@@ -190,7 +191,8 @@ def _require_ray() -> None:
 
 def _coordinator(job: Job, watch: Watch) -> Coordinator:
     plan = job.plan.model_copy(update={"min_nodes": job.nodes})
-    return Coordinator(plan, Store(job.folder, job.identity), watch)
+    store = Store(job.folder, job.identity)
+    return Coordinator(plan, store, watch, suite_for=suite_for)
 
 
 def _note(
@@ -214,7 +216,7 @@ def _participant(reference: "ObjectRef[Site]", members: Path) -> Participant:
     """Return the one participant of a Ray process; its backbone is loaded once."""
     import ray  # noqa: PLC0415
 
-    return Participant(ray.get(reference), FolderKeeper(members))
+    return Participant(ray.get(reference), FolderKeeper(members), portable=True)
 
 
 def _open(reference: "ObjectRef[Site]", members: Path, _: Context) -> Participant:

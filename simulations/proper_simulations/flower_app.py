@@ -66,7 +66,8 @@ def _site(config: RunConfig) -> "RunSite":
 
 @functools.lru_cache(maxsize=1)
 def _participant(config: RunConfig) -> Participant:
-    return Participant(_site(config), FolderKeeper(_folder(config) / "members"))
+    keeper = FolderKeeper(_folder(config) / "members")
+    return Participant(_site(config), keeper, portable=True)
 
 
 def _folder(config: RunConfig) -> Path:
@@ -86,6 +87,7 @@ def _lead(grid: "NodeGrid", context: "NodeContext") -> None:
     plan = Plan(
         cohort_size=site.settings.cohort_size,
         seed=config.seed,
+        masked=config.masks,
         min_nodes=int(str(nodes)),
     )
     facts = (config.model_dump_json(exclude={"out"}), site.data.fingerprint, plan)

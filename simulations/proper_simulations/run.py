@@ -143,6 +143,7 @@ class Run:
             self.trainer.fingerprint,
             str(self.config.seed),
             str(self.config.users),
+            str(self.config.masks),
             code_fingerprint(),
         )
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
@@ -167,8 +168,15 @@ class Run:
             nodes=len(self.members),
             folder=self.config.out / "work" / name,
             identity=self.identity,
-            plan=Plan(cohort_size=self.settings.cohort_size, seed=self.config.seed),
+            plan=self._plan(),
             engine=self.config.engine,
+        )
+
+    def _plan(self) -> Plan:
+        return Plan(
+            cohort_size=self.settings.cohort_size,
+            seed=self.config.seed,
+            masked=self.config.masks,
         )
 
     def _watch(self, at: "RoundDone") -> None:
@@ -329,6 +337,7 @@ def command_line(config: RunConfig) -> str:
     words += ["--engine", config.engine, "--seed", str(config.seed)]
     if config.curve is not None:
         words += ["--curve", ",".join(map(str, config.curve)) or "none"]
+    words += [] if config.masks else ["--no-masks"]
     words += ["--ablation"] if config.ablation else []
     if config.group_level != "auto":
         words += ["--group-level", config.group_level]

@@ -7,8 +7,14 @@ from dataclasses import dataclass, replace
 from proper_client.trainer import Trainer
 from proper_shared.backbone import Backbone, load_backbone
 from proper_shared.history import User, split_for_validation
+from proper_shared.offers import Offer
 from proper_shared.rounds import FederatedPart
+from proper_shared.secagg.keys import Signer
+from proper_shared.summing import Me
+from proper_shared.terms import Terms
+from proper_shared.vectors.rounding import RandomBytes
 from proper_simulations.config import RunConfig
+from proper_simulations.crowd import Crowd
 from proper_simulations.dataset import Dataset
 from proper_simulations.lamp import load_data
 from proper_simulations.settings import Settings, settings_for
@@ -52,6 +58,23 @@ class RunSite:
     def user(self, seat: int) -> User:
         """Return the member at this seat."""
         return self.members()[seat]
+
+    @property
+    def crowd(self) -> Crowd:
+        """Who the members are to each other."""
+        return Crowd(len(self.members()), self.config.seed)
+
+    def signer(self, seat: int) -> Signer:
+        """Return the identity of the member at this seat."""
+        return self.crowd.signer(seat)
+
+    def me(self, seat: int, offer: Offer) -> Me:
+        """Return the member at this seat as they enter a round."""
+        return self.crowd.me(seat, offer)
+
+    def rounding(self, seat: int, terms: Terms) -> RandomBytes:
+        """Return the random bytes by which a seat rounds in a round."""
+        return self.crowd.rounding(seat, terms)
 
     def backbone(self) -> Backbone:
         """Load the backbone anew; whoever asks may wrap it."""

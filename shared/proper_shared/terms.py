@@ -1,0 +1,156 @@
+"""One sum as both sides see it: what is offered, what is ordered, what lies where.
+
+Both sides work out from the same offer and order how vectors are bounded and encoded,
+and what all masks and signatures are bound to. A probe is a sum of norms alone, from
+which the bounds of the next sum follow; an offer without bounds is one.
+
+Covered: offers whose bounds are not those of the vector, or whose ring is too small.
+Not covered: whether the bounds are wise, or the noise enough (see the client's guard).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proper_shared.aggregation import Sum
+from proper_shared.errors import FormatError, ProtocolError
+from proper_shared.offers import Offer, plan_hash
+from proper_shared.orders import header_of
+from proper_shared.packing import Layout
+from proper_shared.rounds import Order
+from proper_shared.secagg.binding import RoundId
+from proper_shared.secagg.ring import Ring
+from proper_shared.vectors.bounds import (
+    NORMS,
+    log_norms,
+    next_bounds,
+    norms_bound,
+    norms_layout,
+    with_norms,
+)
+from proper_shared.vectors.clip import Blocks, clip
+from proper_shared.vectors.encoding import Encoding
+
+Bounds = dict[str, dict[str, float]]  # kind of vector -> block -> largest L2 norm
+FACTOR = 8.0  # of a bound over the geometric mean of the norms before
+
+
+def kind_of(layout: Layout) -> str:
+    """Return a name for vectors that have the same norms from round to round."""
+    words = repr([(name, *shape) for name, shape in layout.shapes.items()])
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one sum is about.
+
+    Attributes:
+        offer: as the coordinator made it.
+        order: beside it.
+        layout: of an update for this order, (Q,).
+
+    Raises:
+        ProtocolError: offer and order do not fit together.
+    """
+
+    offer: Offer
+    order: Order
+    layout: Layout
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self.encoding
+        except FormatError as error:
+            raise ProtocolError(f"got an offer that does not fit: {error}") from None
+
+    @property
+    def probing(self) -> bool:
+        """Whether norms alone are added."""
+        return not self.offer.bounds
+
+    @cached_property
+    def sent(self) -> Layout:
+        """The layout of what is added, (Q',)."""
+        if self.probing:
+            return norms_layout(self.layout)
+        return self.layout if self.offer.noise else with_norms(self.layout)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The blocks of what is added, with their bounds."""
+        bounds = dict(self.offer.bounds)
+        if self.probing:
+            bounds = {NORMS: norms_bound(self.layout)}
+        return Blocks.of(self.sent, bounds)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """How what is added becomes elements of the ring.
+
+        The rotation is public; it hangs on the round and not on the attempt, so that a
+        run that was interrupted comes to the same sums.
+        """
+        offer, order = self.offer, self.order
+        place = f"{offer.run}/{order.stage}/{order.round}/{self.probing}"
+        return Encoding(
+            self.blocks,
+            Ring(offer.ring_bits),
+            len(offer.cohort),
+            hashlib.sha256(f"proper/rotation/{place}".encode()).digest(),
+            offer.noise.multiplier if offer.noise else 0.0,
+        )
+
+    @cached_property
+    def round_id(self) -> RoundId:
+        """What every mask and every signature is bound to."""
+        header = json.dumps(header_of(self.order), sort_keys=True).encode()
+        parameters = np.ascontiguousarray(self.order.parameters, "<f4")
+        return RoundId(
+            federation=bytes.fromhex(self.offer.federation),
+            run=bytes.fromhex(self.offer.run),
+            stage=self.order.stage,
+            serial=self.offer.serial,
+            attempt=self.offer.attempt,
+            plan=plan_hash(self.offer.dump(), header),
+            parameters=hashlib.sha256(parameters.tobytes()).digest(),
+            ring_bits=self.offer.ring_bits,
+            length=self.encoding.length,
+        )
+
+    def vector_of(self, update: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return what a device adds for its update (Q,), not yet clipped, (Q',).
+
+        Raises:
+            FormatError: the update has another length, or holds NaN or infinity.
+        """
+        if self.offer.noise:
+            return update.astype(np.float64)
+        norms = log_norms(update, self.layout).ravel()
+        return norms if self.probing else np.concatenate([update, norms])
+
+    def clipped(self, update: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return what a device adds without masks, (Q',)."""
+        return clip(self.vector_of(update), self.blocks)
+
+    def update_of(self, total: Sum) -> Sum:
+        """Return the sum of the updates (Q,) from the sum of what was added."""
+        return Sum(total.total[: self.layout.size], total.count, total.refused)
+
+    def next_bounds(self, total: Sum) -> dict[str, float]:
+        """Return the bounds that follow from the mean of the norms in a sum.
+
+        Raises:
+            ProtocolError: they are not finite.
+        """
+        if self.offer.noise:
+            return dict(self.offer.bounds)
+        mean = self.sent.unpack(total.total)[NORMS] / total.count
+        try:
+            return next_bounds(mean, self.layout, FACTOR)
+        except FormatError as error:
+            raise ProtocolError(f"got norms that make no sense: {error}") from None
