@@ -152,7 +152,7 @@ def make_starter(*, release: Path) -> None:
 
 @main.group()
 def bench() -> None:
-    """Measure our speed against stock PEFT, both sides in one run."""
+    """Measure our speed against stock PEFT, and what encoding costs."""
 
 
 @bench.command()
@@ -179,6 +179,21 @@ def cohort(*, as_json: bool, seed: int) -> None:
     from proper_simulations.bench.table import as_text  # noqa: PLC0415
 
     click.echo(as_text(measure(seed=seed), as_json=as_json))
+
+
+@bench.command()
+@_json
+@_seed
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def encoding(*, as_json: bool, seed: int) -> None:
+    """The mean of encoded updates against the mean of plain ones."""
+    from proper_simulations.bench.encoding_error import (  # noqa: PLC0415
+        as_text,
+        encoding_error,
+    )
+
+    click.echo(as_text(encoding_error(seed=seed), as_json=as_json))
 
 
 @main.command()

@@ -23,6 +23,7 @@ from proper_shared.packing import Layout
 from proper_shared.vectors.clip import Blocks, blocks_of
 
 NORMS = "norms"
+FACTOR = 4.0  # norms of real updates lie within a factor of 2 of their mean
 REACH = 40.0  # largest log2 of a norm, either way
 SEEN = 0.01  # share of clients below which nobody has such a block, but for rounding
 
@@ -67,7 +68,7 @@ def log_norms(vector: NDArray[np.floating], layout: Layout) -> NDArray[np.float6
 
 
 def next_bounds(
-    mean: NDArray[np.floating], layout: Layout, factor: float
+    mean: NDArray[np.floating], layout: Layout, factor: float = FACTOR
 ) -> dict[str, float]:
     """Return the bounds of the blocks of `with_norms(layout)`, factor * 2^mean log.
 
