@@ -31,7 +31,6 @@ _WORDS = {  # pydantic's, and what we call it
 _HOURS = r"^([01]\d|2[0-3])(:[0-5]\d)?-([01]\d|2[0-3])(:[0-5]\d)?$"
 
 Adversary = Literal["everybody", "third", "readers"]
-Origin = Literal["default", "policy.toml"]
 
 
 @dataclass(frozen=True)
@@ -183,13 +182,25 @@ def parse_policy(text: str) -> Policy:
         raise ConfigError(f"{FILE}: {_first(error)}", hint=_HINT) from None
 
 
-def origins(policy: Policy) -> dict[str, Origin]:
-    """Return for each key where its value comes from."""
-    given = policy.model_fields_set
-    return {
-        key: "policy.toml" if key in given else "default"
-        for key in type(policy).model_fields
-    }
+def describe(policy: Policy, home: Path) -> list[str]:
+    """Return the policy as TOML, each key with what it means and where it is set."""
+    lines = [f"# {home / FILE} says what differs from the defaults"]
+    for key, about in Policy.model_fields.items():
+        value = getattr(policy, key)
+        said = _toml(value)
+        setting = f"# {key} is not set" if said is None else f"{key} = {said}"
+        origin = FILE if key in policy.model_fields_set else "default"
+        lines += ["", f"# {about.description} ({unit_of(key)}; {origin})", setting]
+    return lines
+
+
+def _toml(value: float | str | None) -> str | None:
+    """Return a value of the policy as TOML writes it; None has no such form."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'  # of a closed set of characters
+    return None if value is None else repr(value)
 
 
 def unit_of(key: str) -> str:
