@@ -166,9 +166,9 @@ def parse_policy(text: str) -> Policy:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{FILE} is not TOML: {str(error)[:120]}", hint=_HINT
-        ) from None
+        fault = str(error)[:120]
+        what = fault[:1].lower() + fault[1:]
+        raise ConfigError(f"{FILE} is not TOML: {what}", hint=_HINT) from None
     known = Policy.model_fields
     for key in values:
         if key not in known:
