@@ -11,11 +11,11 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from proper_client.reading import Reader
 from proper_shared.backbone import NANO, load_backbone
 from proper_shared.grouping import Sizes
 from proper_shared.method.config import Method
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
+from proper_shared.parts import widths_of
 from proper_shared.release import (
     BackboneId,
     Header,
@@ -34,7 +34,7 @@ def toy_release(folder, *, task="tagging", steps=2, rate=5e-3, merged=False):
     named[EMBEDDING] = adapted.users.embedding
     arrays = {name: t.detach()[0].numpy().copy() for name, t in named.items()}
     rng = np.random.default_rng(0)
-    sizes = Sizes(*Reader(adapted).widths, method.experts)
+    sizes = Sizes(*widths_of(adapted.model), method.experts)
     for name, shape in sizes.reading().items():
         arrays[name] = rng.normal(size=shape).astype(np.float32)
     step = {"learning_rate": rate, "steps": steps}

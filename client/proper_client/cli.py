@@ -114,3 +114,39 @@ def status(*, home: Path | None) -> None:
     from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
     click.echo(plain("\n".join(look(Vault(home or default_home(os.environ))))))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    help="Show so many lines [default: 20, with --json all].",
+)
+@click.option("--refusals", is_flag=True, help="Show only what was refused.")
+@_home
+@_debug
+@friendly(interrupted="nothing was changed")
+def ledger(
+    *, as_json: bool, last: int | None, refusals: bool, home: Path | None
+) -> None:
+    """Show every byte that left this device, and what it refused."""
+    from proper_client.ledger_view import json_lines, table  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    show = json_lines if as_json else table
+    for line in show(Vault(home or default_home(os.environ)), last, refusals=refusals):
+        click.echo(plain(line))
+
+
+@main.command()
+@_home
+@_debug
+@friendly(interrupted="nothing was changed")
+def policy(*, home: Path | None) -> None:
+    """Show what a federation may ask of this device, and where that is set."""
+    from proper_client.policy import describe, load_policy  # noqa: PLC0415
+    from proper_client.vault import default_home  # noqa: PLC0415
+
+    place = home or default_home(os.environ)
+    click.echo(plain("\n".join(describe(load_policy(place), place))))

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from proper_client.reading import Reader
 from proper_shared.backbone import Backbone, load_backbone, local_folder
 from proper_shared.encoding import Encoder
 from proper_shared.errors import ModelError
 from proper_shared.grouping import READING, Sizes
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.packing import Arrays
+from proper_shared.parts import widths_of
 from proper_shared.release import (
     PARTS,
     Header,
@@ -68,7 +68,7 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
     known = {**adapted.tensors("population"), **adapted.tensors("group")}
     known[EMBEDDING] = adapted.users.embedding
     shapes = {name: tuple(tensor.shape[1:]) for name, tensor in known.items()}
-    sizes = Sizes(*Reader(adapted).widths, manifest.method.experts)
+    sizes = Sizes(*widths_of(adapted.model), manifest.method.experts)
     shapes |= sizes.reading()
     release = read_release(folder, loaded.fingerprint, split_by_part(shapes))
     for part in PARTS:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from proper_shared.encoding import IGNORED, Example, collate
 from proper_shared.grouping import WIDTH, Features
 from proper_shared.method.cohort import generator_for
-from proper_shared.method.config import FEED_FORWARD
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
+from proper_shared.parts import last_product, output_head
 
 NEWEST = 64  # entries of a user that tell where they lie
 ROWS = 16  # read at once; logits of a large vocabulary are wide
@@ -21,19 +21,15 @@ class Reader:
 
     Args:
         adapted: its experts and user LoRAs are not used while reading.
-
-    Attributes:
-        widths: of inputs and gradients, m and w.
     """
 
     def __init__(self, adapted: AdaptedModel) -> None:
         self.adapted = adapted
-        head = cast("nn.Linear", adapted.model.get_output_embeddings())  # type: ignore[no-untyped-call]
+        head = output_head(adapted.model)
         self.weight = head.weight  # (V, w)
-        self.product = _last_product(adapted.model)
+        self.product = last_product(adapted.model)
         bare = cast("nn.Linear", getattr(self.product, "base", self.product))
         self.projections = _projection(bare.in_features), _projection(head.in_features)
-        self.widths = self.projections[0].shape[1], self.projections[1].shape[1]
 
     @torch.no_grad()
     def read(self, examples: Sequence[Example], padding: int) -> Features:
@@ -72,13 +68,6 @@ class Reader:
         wanted = -logits[known].softmax(-1)  # (n, V)
         wanted[torch.arange(len(wanted)), batch.targets[known]] += 1
         return inputs, wanted @ self.weight.detach().float().cpu()
-
-
-def _last_product(model: nn.Module) -> nn.Module:
-    """Return the last down projection, bare or adapted."""
-    leaf = f".{FEED_FORWARD[-1]}"
-    found: list[nn.Module] = [m for n, m in model.named_modules() if n.endswith(leaf)]
-    return found[-1]
 
 
 def _projection(size: int) -> Tensor:

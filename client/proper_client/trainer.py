@@ -29,14 +29,7 @@ from proper_client.shares import constraint_of, keep_share
 from proper_shared.backbone import Backbone
 from proper_shared.encoding import Encoder, Example
 from proper_shared.errors import DataError
-from proper_shared.grouping import (
-    Features,
-    Grouping,
-    Sizes,
-    answer,
-    first_embedding,
-    phase_of,
-)
+from proper_shared.grouping import Features, answer, first_embedding
 from proper_shared.method.cohort import (
     Job,
     Trained,
@@ -47,21 +40,12 @@ from proper_shared.method.config import Method, Recipe
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.method.stages import STAGES as PLANS
 from proper_shared.packing import Arrays, Layout, Vector
-from proper_shared.rounds import (
-    Order,
-    Part,
-    Schedule,
-    Shape,
-    Stage,
-    TrainedStage,
-    expert_axis,
-)
+from proper_shared.parts import Blueprint
+from proper_shared.rounds import Order, Shape, Stage, expert_axis
 from proper_shared.tasks import Task
 
 if TYPE_CHECKING:
     from proper_shared.history import User
-
-STAGES: tuple[TrainedStage, ...] = ("population", "group", "lora_router")
 
 
 class Trainer:
@@ -73,6 +57,9 @@ class Trainer:
         method: shapes of everything that is trained.
         personal: how a member's user LoRA is trained before the router's warm start.
         seed: of fresh adapters, order and dropout.
+
+    Attributes:
+        blueprint: what the parts are made of on this backbone.
     """
 
     def __init__(
@@ -90,65 +77,15 @@ class Trainer:
         self.adapted = AdaptedModel(backbone.model, method, seed)
         for part in ("population", "group"):
             self.adapted.add(part)
-        self._fresh: dict[TrainedStage, Arrays] = {
-            stage: {
-                name: tensor.detach()[0].cpu().numpy().copy()
-                for name, tensor in self.adapted.stage_tensors(stage).items()
-                if name != EMBEDDING
-            }
-            for stage in STAGES
-        }
+        self.blueprint = Blueprint(self.adapted, seed)
         self._merged = ""
         self._features: dict[tuple[str, User], Features] = {}
         self._reader = Reader(self.adapted)
-        self.sizes = Sizes(*self._reader.widths, method.experts)
         self._examples: dict[User, list[Example]] = {}
-
-    def shape(self, stage: TrainedStage) -> Shape:
-        """Return what a part is made of on this backbone."""
-        frozen: dict[str, tuple[int, ...]] = {}
-        for earlier in STAGES[: STAGES.index(stage)]:
-            frozen |= {n: array.shape for n, array in self._fresh[earlier].items()}
-        if stage != "population":
-            frozen |= self.sizes.reading()
-        trained = {n: array.shape for n, array in self._fresh[stage].items()}
-        if stage != "group":
-            return Shape(frozen, trained)
-        return Shape(
-            frozen,
-            trained,
-            layers=sum(name.endswith(".group.a") for name in trained),
-            experts=self.method.experts,
-        )
-
-    def part(
-        self,
-        stage: TrainedStage,
-        schedule: Schedule,
-        earlier: Mapping[str, NDArray[np.floating]],
-    ) -> Part:
-        """Return a part with fresh tensors behind the tensors of earlier parts."""
-        fresh = self._fresh[stage]
-        return Part(stage, self.shape(stage), schedule, {**fresh, **earlier})
-
-    def group_part(
-        self, schedule: Schedule, population: Part, grouping: Grouping
-    ) -> Part:
-        """Return the group part, whose user-aware routers start at one group each."""
-        values = {**self._fresh["group"], **population.values, **grouping.found()}
-        routers = grouping.routers(self.method.embedding_size)
-        values |= {name: routers for name in values if name.endswith(".w_u")}
-        return Part("group", self.shape("group"), schedule, values)
-
-    def grouping(self, schedule: Schedule, population: Arrays) -> Grouping:
-        """Return the part that finds groups, over a finished population."""
-        return Grouping(self.sizes, schedule, self.seed, population)
 
     def layout(self, order: Order) -> Layout:
         """Return what lies where in an update for this order."""
-        if order.stage == "grouping":
-            return self.sizes.sums(phase_of(order.round, order.schedule.rounds))
-        return self.shape(order.stage).incoming(order.factor)
+        return self.blueprint.layout(order)
 
     def train(self, order: Order, members: Sequence[Member]) -> list[Vector]:
         """Train one round for each member; their states move on.
@@ -169,7 +106,7 @@ class Trainer:
                 raise DataError(f"user {member.user.user_id} has no entries")
         if order.stage == "grouping":
             return self._answer_grouping(order, members)
-        shape = self.shape(order.stage)
+        shape = self.blueprint.shape(order.stage)
         received = shape.outgoing().unpack(order.parameters)
         names = [n for n in (*shape.frozen, *shape.trained) if n[:9] != "grouping."]
         self._load(order.stage, {name: received[name] for name in names})
@@ -267,11 +204,13 @@ class Trainer:
 
     def _answer_grouping(self, order: Order, members: Sequence[Member]) -> list[Vector]:
         """Answer a round of the grouping; no state is kept."""
-        population = {n: a.shape for n, a in self._fresh["population"].items()}
-        values = self.sizes.outgoing(population).unpack(order.parameters)
+        sizes = self.blueprint.sizes
+        fresh = self.blueprint.fresh["population"]
+        population = {name: array.shape for name, array in fresh.items()}
+        values = sizes.outgoing(population).unpack(order.parameters)
         self._load("grouping", {name: values[name] for name in population})
         return [
-            answer(order, self.sizes, values, features)
+            answer(order, sizes, values, features)
             for features in self._features_of(members)
         ]
 

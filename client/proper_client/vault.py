@@ -3,6 +3,9 @@
 A personal model is one file, `personal/<name>.safetensors`: its arrays, and what is to
 be known about them as JSON in the header, so that the two can never disagree.
 
+What a device did in federations lies in `federation/`: a journal, whose lines are never
+changed (see `ledger_file`), and small files that are replaced as a whole.
+
 Covered: other accounts of the machine (files 0600, folders 0700), a crash or a full
 disk at any step (the model that was there stays whole), names that climb out of the
 home folder.
@@ -19,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from proper_client.ledger_file import Journal
 from proper_shared.durable import sweep, write_file
 from proper_shared.errors import ConfigError, DataError
 from proper_shared.strict_json import parse_object
@@ -28,6 +32,7 @@ FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 _SUFFIX = ".safetensors"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_LONGEST = 1 << 16  # bytes of a line; ours have less than a tenth
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -68,13 +73,7 @@ class Vault:
             ConfigError: the home folder cannot be made or written.
         """
         with self._explained():
-            # A home that was there keeps its permissions: it may hold other things.
-            self.home.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-            self._folder.mkdir(exist_ok=True)
-            self._folder.chmod(FOLDER_MODE)
-            if not os.access(self._folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, "not writable")
-            sweep(self._folder)
+            self._make(self._folder)
 
     def save(self, name: str, arrays: Mapping[str, Array], about: object) -> Path:
         """Replace the personal model `name` in one step; return where it lies.
@@ -132,16 +131,79 @@ class Vault:
         Raises:
             ConfigError: the name could lead elsewhere.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"got the name {name!r}, expected 1 to 64 of A-Z a-z 0-9 - _",
-                hint="choose a plain name without dots, spaces and slashes",
-            )
-        return self._folder / f"{name}{_SUFFIX}"
+        return self._folder / f"{_checked(name)}{_SUFFIX}"
+
+    def journal(self, name: str) -> Journal:
+        """Open the journal `name` to add lines; no other process can meanwhile.
+
+        Raises:
+            ConfigError: the name is unfit, another process has it open, or it cannot be
+                read or written.
+        """
+        path = self._federation(name, ".jsonl")
+        with self._explained():
+            self._make(path.parent)
+            return Journal(path, FILE_MODE)
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Yield the lines of the journal `name`, oldest first, each with its end.
+
+        A line longer than any of ours comes in pieces. Nothing is made by reading.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+        """
+        path = self._federation(name, ".jsonl")
+        with self._explained():
+            if not path.is_file():
+                return
+            with path.open("rb") as file:
+                while line := file.readline(_LONGEST):
+                    yield line
+
+    def write_record(self, name: str, about: object) -> None:
+        """Replace the small file `name` by a JSON object, in one step.
+
+        Raises:
+            ConfigError: the name is unfit, the disk is full or not writable. What was
+                there is as it was.
+        """
+        path = self._federation(name, ".json")
+        text = json.dumps(about, ensure_ascii=False, sort_keys=True, allow_nan=False)
+        with self._explained():
+            self._make(path.parent)
+            write_file(path, text.encode(), FILE_MODE)
+
+    def read_record(self, name: str) -> dict[str, object] | None:
+        """Return the JSON object in the small file `name`, if there is one.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+            FormatError: the file is damaged.
+        """
+        path = self._federation(name, ".json")
+        with self._explained():
+            if not path.exists():
+                return None
+            data = path.read_bytes()
+        return parse_object(data, path.name)
 
     @property
     def _folder(self) -> Path:
         return self.home / "personal"
+
+    def _federation(self, name: str, suffix: str) -> Path:
+        return self.home / "federation" / f"{_checked(name)}{suffix}"
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder of the home, or close one that was open to others."""
+        # A home that was there keeps its permissions: it may hold other things.
+        self.home.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(FOLDER_MODE)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+        sweep(folder)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -150,6 +212,16 @@ class Vault:
             yield
         except OSError as error:
             raise _explain(error, self.home) from error
+
+
+def _checked(name: str) -> str:
+    """Return a name that cannot lead elsewhere."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"got the name {name!r}, expected 1 to 64 of A-Z a-z 0-9 - _",
+            hint="choose a plain name without dots, spaces and slashes",
+        )
+    return name
 
 
 def _explain(error: OSError, home: Path) -> ConfigError:

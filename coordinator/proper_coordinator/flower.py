@@ -228,9 +228,9 @@ class _Round:
     def _attempts(
         self, order: Order, part: FederatedPart, bounds: Mapping[str, float]
     ) -> "_Done":
-        layout = part.layout(order.round)
+        layout, serial = part.layout(order.round), self.lead.store.next_serial()
         for attempt in range(ATTEMPTS):
-            offer = self._offer(attempt, bounds)
+            offer = self._offer(serial, attempt, bounds)
             terms = Terms(offer, order, layout)
             try:
                 return _Done(terms, self._converse(terms))
@@ -240,13 +240,13 @@ class _Round:
                 _log.warning("attempt %d failed: %s", attempt + 1, error)
         raise ProtocolError("no attempt was made")
 
-    def _offer(self, attempt: int, bounds: Mapping[str, float]) -> Offer:
+    def _offer(self, serial: int, attempt: int, bounds: Mapping[str, float]) -> Offer:
         store, plan = self.lead.store, self.lead.plan
         names = self.lead.names or Names.of(store.identity)
         return Offer(
             federation=names.federation,
             run=names.run,
-            serial=store.next_serial(),
+            serial=serial,
             attempt=attempt,
             cohort=tuple(sorted(node.identity for node in self.members.values())),
             masked=plan.masked,

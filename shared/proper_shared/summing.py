@@ -150,7 +150,9 @@ def resume(suspended: Mapping[str, bytes], me: Me) -> MaskedContribution:
         length=int(str(facts["length"])),
     )
     known, data = me.known(offer), suspended["member"]
-    member = Member.restore(me.signer, round_id, known, data, me.entropy, suite=me.suite)
+    member = Member.restore(
+        me.signer, round_id, known, data, me.entropy, suite=me.suite
+    )
     return MaskedContribution(offer, round_id, member)
 
 

@@ -158,7 +158,7 @@ def make_starter(*, release: Path) -> None:
 
 @main.group()
 def bench() -> None:
-    """Measure our speed against stock PEFT, both sides in one run."""
+    """Measure our speed against stock PEFT, and what encoding and privacy cost."""
 
 
 @bench.command()
@@ -185,6 +185,53 @@ def cohort(*, as_json: bool, seed: int) -> None:
     from proper_simulations.bench.table import as_text  # noqa: PLC0415
 
     click.echo(as_text(measure(seed=seed), as_json=as_json))
+
+
+@bench.command()
+@_json
+@_seed
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def encoding(*, as_json: bool, seed: int) -> None:
+    """The mean of encoded updates against the mean of plain ones."""
+    from proper_simulations.bench.encoding_error import (  # noqa: PLC0415
+        as_text,
+        encoding_error,
+    )
+
+    click.echo(as_text(encoding_error(seed=seed), as_json=as_json))
+
+
+@bench.command()
+@click.option(
+    "--out",
+    type=_PATH,
+    default=Path("out/bench-privacy"),
+    show_default=True,
+    help="Folder in which finished points are kept.",
+)
+@click.option("--quick", is_flag=True, help="A look in a minute; its numbers are none.")
+@_json
+@_seed
+@_debug
+@friendly(interrupted="finished points are kept in --out; the same command goes on")
+def privacy(*, out: Path, quick: bool, as_json: bool, seed: int) -> None:
+    """What differential privacy costs stage 1, by epsilon and number of users."""
+    from proper_simulations.bench.privacy_curve import (  # noqa: PLC0415
+        QUICK,
+        Plan,
+        as_text,
+    )
+    from proper_simulations.bench.privacy_curve import privacy as draw  # noqa: PLC0415
+
+    plan, name = (QUICK, "quick") if quick else (Plan(), "full")
+    found = draw(
+        plan,
+        out / f"{name}-{seed}",
+        seed=seed,
+        show=lambda point: click.echo(point, err=True),
+    )
+    click.echo(as_text(found, as_json=as_json))
 
 
 @main.command()

@@ -190,7 +190,7 @@ class Run:
         if not isinstance(population, Part) or not isinstance(grouping, Grouping):
             raise TypeError("a federation starts with population and grouping")
         schedule = self.settings.group.model_copy(update={"constraint_weight": 0.0})
-        part = self.trainer.group_part(schedule, population, grouping)
+        part = self.trainer.blueprint.group_part(schedule, population, grouping)
         job = self._job("without-constraint")
         run_federation([part], self.site, job, self._watch)
         exam = Exam(self.trainer, part, part, self.settings, Pieces(job.folder, ""))

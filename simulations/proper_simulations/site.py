@@ -85,15 +85,8 @@ class RunSite:
         return _trainer(self)
 
     def parts(self) -> Iterator[FederatedPart]:
-        """Yield the federated parts; each builds on the ones before."""
-        trainer, settings = self.trainer(), self.settings
-        population = trainer.part("population", settings.population, {})
-        yield population
-        grouping = trainer.grouping(settings.grouping, dict(population.values))
-        yield grouping
-        group = trainer.group_part(settings.group, population, grouping)
-        yield group
-        yield trainer.part("lora_router", settings.lora_router, dict(group.values))
+        """Return the federated parts; each builds on the ones before."""
+        return self.trainer().blueprint.parts(self.settings)
 
 
 @functools.lru_cache(maxsize=2)

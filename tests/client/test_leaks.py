@@ -31,13 +31,13 @@ class Site:
 
 def federated_parts(trainer):
     """All four parts, one after the other; each is finished when the next is asked."""
-    population = trainer.part("population", SCHEDULE, {})
+    population = trainer.blueprint.part("population", SCHEDULE, {})
     yield population
-    grouping = trainer.grouping(SCHEDULE, dict(population.values))
+    grouping = trainer.blueprint.grouping(SCHEDULE, dict(population.values))
     yield grouping
-    group = trainer.group_part(SCHEDULE, population, grouping)
+    group = trainer.blueprint.group_part(SCHEDULE, population, grouping)
     yield group
-    yield trainer.part("lora_router", SCHEDULE, dict(group.values))
+    yield trainer.blueprint.part("lora_router", SCHEDULE, dict(group.values))
 
 
 def asked(order):

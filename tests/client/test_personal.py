@@ -9,12 +9,12 @@ import torch
 
 from proper_client.answer import Answerer
 from proper_client.personal import LEVELS, Ground, Personaliser, PersonalRecipe
-from proper_client.reading import Reader
 from proper_shared.encoding import Encoder
 from proper_shared.errors import FormatError
 from proper_shared.grouping import REACH, Sizes, first_embedding
 from proper_shared.history import User
 from proper_shared.method.stages import AdaptedModel
+from proper_shared.parts import widths_of
 
 STEP = {"learning_rate": 5e-3, "steps": 3, "batch": 4}
 # Adam turns a gradient of almost nothing, as the router's first one is, into a step of
@@ -46,7 +46,7 @@ def personaliser(recipe=RECIPE, **options):
 def reading(made):
     """What tells where a user lies, as if it had been found."""
     rng = np.random.default_rng(6)
-    shapes = Sizes(*Reader(made).widths, made.method.experts).reading()
+    shapes = Sizes(*widths_of(made.model), made.method.experts).reading()
     return {
         name: rng.normal(size=shape, scale=0.1).astype(np.float32)
         for name, shape in shapes.items()

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from proper_client import reading
 from proper_client.reading import NEWEST, Reader
 from proper_shared.grouping import Features
+from proper_shared.parts import widths_of
 
 EXAMPLES = tiny.examples(9, seed=4)
 
@@ -43,7 +44,7 @@ def assert_same(found, expected):
 def test_inputs_and_gradients_are_those_of_autograd(kind):
     reader = Reader(tiny.adapted(kind))
     found, tokens = reader.read(EXAMPLES, 0), sum(len(x.target) for x in EXAMPLES)
-    assert reader.widths == (48, 32)
+    assert widths_of(reader.adapted.model) == (48, 32)
     assert (found.x.shape, found.d.shape) == ((tokens, 48), (tokens, 32))
     assert_close(found, naive(tiny.model(kind), EXAMPLES))
 
@@ -51,7 +52,7 @@ def test_inputs_and_gradients_are_those_of_autograd(kind):
 def test_wide_features_are_projected_alike_on_every_device(monkeypatch):
     monkeypatch.setattr(reading, "WIDTH", 12)
     one, other = (Reader(tiny.adapted()) for _ in range(2))
-    assert one.widths == (12, 12)
+    assert [p.shape[1] for p in one.projections] == [12, 12]
     plain = naive(tiny.model(), EXAMPLES)
     found = one.read(EXAMPLES, 0)
     assert_same(other.read(EXAMPLES, 0), found)

@@ -48,12 +48,12 @@ def stirred(made):
 
 def part_of(trainer, stage, **changes):
     schedule = Schedule(rounds=9, recipe=tiny.recipe(**RATE), **changes)
-    earlier = {}
+    blueprint, earlier = trainer.blueprint, {}
     for name in STAGES[: STAGES.index(stage) + 1]:
-        made = stirred(trainer.part(name, schedule, earlier))
+        made = stirred(blueprint.part(name, schedule, earlier))
         earlier = dict(made.values)
         if name == "population":
-            earlier |= stirred(trainer.grouping(schedule, made.values)).found()
+            earlier |= stirred(blueprint.grouping(schedule, made.values)).found()
     return made
 
 
@@ -137,7 +137,7 @@ def test_experts_are_weighed_by_the_use_of_their_own_layer(trainer):
     tiny.turned(own.model)
     odd = new_trainer(own)
     made = part_of(trainer, "group")
-    turned = odd.part("group", made.schedule, made.values)
+    turned = odd.blueprint.part("group", made.schedule, made.values)
     (expected,) = trainer.train(made.order(0), members(PEOPLE[:1]))
     (vector,) = odd.train(turned.order(0), members(PEOPLE[:1]))
     usual = made.shape.incoming("b").unpack(expected)
@@ -193,8 +193,8 @@ def test_a_round_of_the_grouping_is_answered_from_features_and_keeps_nothing(
     trainer, round_
 ):
     schedule = Schedule(rounds=9, recipe=tiny.recipe())
-    population = stirred(trainer.part("population", schedule, {})).values
-    made = stirred(trainer.grouping(schedule, population))
+    population = stirred(trainer.blueprint.part("population", schedule, {})).values
+    made = stirred(trainer.blueprint.grouping(schedule, population))
     people = members()
     vectors = trainer.train(made.order(round_), people)
     assert not any(member.state for member in people)
@@ -211,9 +211,10 @@ def test_a_round_of_the_grouping_is_answered_from_features_and_keeps_nothing(
 def test_members_start_at_their_shares_and_each_router_at_one_group(trainer):
     still = tiny.recipe(learning_rate=1e-12, embedding_rate=1e-12)
     schedule = Schedule(rounds=9, recipe=still)
-    population = trainer.part("population", schedule, {})
-    grouping = stirred(trainer.grouping(schedule, population.values))
-    made, people = trainer.group_part(schedule, population, grouping), members()
+    blueprint, people = trainer.blueprint, members()
+    population = blueprint.part("population", schedule, {})
+    grouping = stirred(blueprint.grouping(schedule, population.values))
+    made = blueprint.group_part(schedule, population, grouping)
     routers = [array for name, array in made.values.items() if name.endswith(".w_u")]
     assert routers
     for router in routers:

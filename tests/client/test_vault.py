@@ -1,5 +1,6 @@
 """The vault against crashes, other accounts and names that climb."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -249,3 +250,83 @@ def test_a_file_that_was_cut_off_is_refused(vault, length):
 def test_the_home_follows_the_platform(monkeypatch, environment, platform, expected):
     monkeypatch.setattr(Path, "home", lambda: Path("/me"))
     assert default_home(environment, platform) == Path(expected)
+
+
+def test_a_record_is_replaced_as_a_whole_and_read_by_its_owner_alone(vault):
+    assert vault.read_record("record") is None
+    vault.write_record("record", {"a": [1, 2]})
+    vault.write_record("record", {"b": "naïve"})
+    assert vault.read_record("record") == {"b": "naïve"}
+    path = vault.home / "federation" / "record.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_fault_at_any_step_leaves_the_old_record_or_the_new(vault, monkeypatch, step):
+    vault.write_record("record", {"level": "old"})
+    with monkeypatch.context() as patch:
+        strike(patch, step, FULL, 1)
+        with contextlib.suppress(ConfigError):
+            vault.write_record("record", {"level": "new"})
+    assert vault.read_record("record") in ({"level": "old"}, {"level": "new"})
+    assert files_in(vault) == ["record.json", "tagging.safetensors"]
+
+
+def test_a_damaged_record_is_refused(vault):
+    vault.write_record("record", {})
+    (vault.home / "federation" / "record.json").write_bytes(b'{"a":')
+    with pytest.raises(FormatError, match=r"record\.json is not strict JSON"):
+        vault.read_record("record")
+
+
+def test_a_journal_only_grows_and_is_read_by_its_owner_alone(vault):
+    for number in range(3):
+        with vault.journal("log") as journal:
+            journal.append(b"line %d" % number)
+    assert list(vault.lines("log")) == [b"line 0\n", b"line 1\n", b"line 2\n"]
+    path = vault.home / "federation" / "log.jsonl"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("length", [1, 4095, 4096, 4097, 70_000])
+def test_a_journal_remembers_its_last_line_however_long(vault, length):
+    with vault.journal("log") as journal:
+        assert (journal.last, journal.was_cut) == (b"", False)
+        journal.append(b"first")
+        journal.append(b"x" * length)
+    with vault.journal("log") as journal:
+        assert (journal.last, journal.was_cut) == (b"x" * length, False)
+
+
+def test_a_journal_says_that_a_line_was_cut_and_keeps_it(vault):
+    with vault.journal("log") as journal:
+        journal.append(b"first")
+    path = vault.home / "federation" / "log.jsonl"
+    path.write_bytes(b"first\nsec")
+    with vault.journal("log") as journal:
+        assert (journal.last, journal.was_cut) == (b"sec", True)
+        journal.append(b"third")
+    assert path.read_bytes() == b"first\nsec\nthird\n"
+
+
+def test_a_line_of_a_journal_holds_no_other(vault):
+    with (
+        vault.journal("log") as journal,
+        pytest.raises(ValueError, match="end of line"),
+    ):
+        journal.append(b"one\ntwo")
+    assert list(vault.lines("log")) == []
+
+
+def test_a_journal_is_open_once(vault):
+    with vault.journal("log"), pytest.raises(ConfigError, match="another process"):
+        vault.journal("log")
+    vault.journal("log").close()
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a.b"])
+def test_a_journal_or_record_cannot_lie_elsewhere(vault, name):
+    for call in (vault.journal, vault.read_record, lambda n: list(vault.lines(n))):
+        with pytest.raises(ConfigError, match="expected 1 to 64"):
+            call(name)

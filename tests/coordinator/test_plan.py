@@ -29,7 +29,9 @@ def test_everybody_takes_part_before_anybody_twice(seats):
 
 
 def test_nobody_is_ever_added_to_other_people():
-    assert set(drawn(50)) == set(drawn(50, seed=(0, 1))) == set(blocks(range(100), 30, 0))
+    assert (
+        set(drawn(50)) == set(drawn(50, seed=(0, 1))) == set(blocks(range(100), 30, 0))
+    )
 
 
 def test_blocks_come_again_for_a_seed_and_in_another_order_in_another_part():

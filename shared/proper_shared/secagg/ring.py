@@ -79,3 +79,41 @@ class Ring:
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, :3] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         return wide.view("<u4").ravel().astype(np.uint32)
+
+    def stream_nbytes(self, length: int) -> int:
+        """Return how many bytes of keystream mask `length` elements."""
+        return length * (2 if self.bits == 16 else 4)  # of 4 bytes the ring keeps 3
+
+    def add_stream(self, total: Elements, stream: bytes, sign: int) -> None:
+        """Add a keystream to `total` (Q,) in place, or subtract it where `sign` is -1.
+
+        In a ring of 24 bits the top byte collects carries meanwhile: end with `reduce`.
+        """
+        words = np.frombuffer(stream, "<u2" if self.bits == 16 else "<u4")
+        change = np.add if sign > 0 else np.subtract
+        change(total, words, out=total)
+
+    def reduce(self, total: Elements) -> Elements:
+        """Return `total` (Q,) without what lies above the ring."""
+        return total if self.bits == 16 else total & np.uint32(0xFFFFFF)
+
+    def zeros(self, length: int) -> Elements:
+        """Return zeros, (Q,)."""
+        if self.bits == 16:
+            return np.zeros(length, np.uint16)
+        return np.zeros(length, np.uint32)
+
+    def expect(self, elements: Elements, length: int) -> None:
+        """Raise unless `elements` are `length` elements of this ring.
+
+        Raises:
+            FormatError: another type or shape, or a number beyond the ring.
+        """
+        zeros = self.zeros(0)
+        if elements.dtype != zeros.dtype or elements.shape != (length,):
+            raise FormatError(
+                f"got {elements.dtype} of shape {elements.shape}, expected "
+                f"{zeros.dtype} of shape ({length},)"
+            )
+        if self.bits == 24 and length and elements.max() >> 24:
+            raise FormatError("got a number of more than 24 bits")

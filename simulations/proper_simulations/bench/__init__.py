@@ -1,4 +1,4 @@
-"""Speed against PEFT, both sides in one run: `proper-sim bench layer|cohort`.
+"""Measurements: `proper-sim bench layer|cohort|encoding|privacy`.
 
 measure        take turns, ratios with intervals, where and with what it was run
 scene          random models and texts
@@ -6,5 +6,8 @@ looped         the same experts as a loop
 layer_cost     experts with routers against one LoRA of the same size
 one_by_one     personal adapters by stock PEFT, one user after the other
 cohort_speed   personal adapters of a whole cohort at once against that
+encoding_error the mean of encoded updates against that of plain ones
+noised_stage   stage 1 with one factor alone, so that little has to be noised
+privacy_curve  what differential privacy costs stage 1, by epsilon and number of users
 table          results as text
 """

@@ -1,0 +1,284 @@
+"""What this device refuses on its own, whatever the coordinator says.
+
+An offer of a round is held against the person's policy, the pinned log of members and
+what was agreed to before. Every refusal has a name; a check changes nothing. What comes
+later in the round (rosters, signatures, survivors) is checked by `secagg.checks`, with
+the numbers of the same policy.
+
+Covered: cohorts that are too small, of strangers, of members nobody vouches for, or
+other than the device's fixed block; rounds that do not grow, that are too many or too
+heavy; bounds, rings and noise outside the policy; the budget of epsilon; hours, power,
+too short a history; messages, objects and bundles that no honest coordinator sends.
+Not covered: inventions that waited until the device vouches for them; a block that a
+new run draws anew (`max_runs` bounds how often). Without noise the sums of two rounds,
+or attempts, with other survivors differ by those who came or went: if the coordinator
+sends the same model twice, that difference is theirs alone.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from proper_client.guard_record import Record, Run
+from proper_client.guard_terms import Proposal, check_encoding, spent_in
+from proper_client.policy import Policy
+from proper_shared.offers import Offer
+from proper_shared.privacy.accounting import epsilon_of
+from proper_shared.rounds import Order
+from proper_shared.secagg import checks
+from proper_shared.secagg.checks import Known, Refusal
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What this device knows of one member of the pinned log.
+
+    Attributes:
+        trusted: a contact that the person verified, or somebody whom an enrolment key
+            that is not the coordinator's countersigned.
+        since: when this device itself first saw the member, with a zone. The dates in
+            the log are the coordinator's word.
+    """
+
+    trusted: bool
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Situation:
+    """How it stands with the device at the moment of an offer.
+
+    Attributes:
+        now: local time, with its zone.
+        plugged_in: None where it is not known.
+        items: entries in the history.
+    """
+
+    now: datetime
+    plugged_in: bool | None
+    items: int
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Decides; what it decides on is passed, what follows from it is returned.
+
+    Attributes:
+        policy: the person's.
+        identity: of this device, 32 bytes.
+        federation: hash of the first entry of the pinned log, 32 bytes.
+        members: of the pinned log, this device among them.
+    """
+
+    policy: Policy
+    identity: bytes
+    federation: bytes
+    members: Mapping[bytes, Standing]
+
+    def check(self, proposal: Proposal, record: Record, situation: Situation) -> Record:
+        """Return the record as it has to be kept before this round is answered.
+
+        Raises:
+            Refusal: the round is not one that this device takes part in.
+        """
+        offer = proposal.offer
+        self._federation(offer)
+        self._situation(situation)
+        self._progress(offer, record)
+        self._cohort(offer, record.runs.get(offer.run), situation.now)
+        self._work(proposal.order)
+        self._terms(proposal)
+        self._budget(proposal, record)
+        return record.after_agreeing(offer)
+
+    def check_sending(self, proposal: Proposal, record: Record) -> Record:
+        """Return the record as it has to be kept before the vector leaves.
+
+        Raises:
+            Refusal: the attempt was not agreed to, or its vector left before; or the
+                budget was spent meanwhile.
+        """
+        offer = proposal.offer
+        run = record.runs.get(offer.run)
+        agreed = run and (run.serial, run.attempt) == (offer.serial, offer.attempt)
+        if run is None or not agreed:
+            raise Refusal(
+                "old-round", f"round {offer.serial} is not the one that was agreed to"
+            )
+        if run.left:
+            raise Refusal(
+                "sent-already", f"the vector of round {offer.serial} left before"
+            )
+        self._budget(proposal, record)
+        return record.after_sending(offer, spent_in(proposal))
+
+    def known(self, offer: Offer, now: datetime) -> Known:
+        """Return what the protocol of the round needs to know of the others."""
+        cohort = tuple(map(bytes.fromhex, offer.cohort))
+        asked = self.members.keys() & set(cohort)
+        return Known(
+            cohort=cohort,
+            members={who: self._vouches(who, now) for who in asked},
+            min_cohort=self.policy.min_cohort,
+            min_vouched=self.policy.min_vouched,
+        )
+
+    def check_object(self, nbytes: int) -> None:
+        """Refuse an object before it is fetched.
+
+        Raises:
+            Refusal: it is larger than the policy allows.
+        """
+        most = self.policy.max_object_mib * MIB
+        if nbytes > most:
+            raise Refusal(
+                "object-too-large",
+                f"got an object of {nbytes} bytes, expected at most {most}",
+            )
+
+    def _federation(self, offer: Offer) -> None:
+        if bytes.fromhex(offer.federation) != self.federation:
+            raise Refusal(
+                "other-federation",
+                f"got an offer of {offer.federation[:8]}, "
+                f"expected {self.federation.hex()[:8]}",
+            )
+
+    def _situation(self, situation: Situation) -> None:
+        policy = self.policy
+        if not policy.is_open(situation.now.time()):
+            raise Refusal(
+                "outside-hours", f"it is {situation.now:%H:%M}, expected {policy.hours}"
+            )
+        if policy.only_plugged_in and situation.plugged_in is None:
+            raise Refusal(
+                "power-unknown",
+                "cannot tell whether the machine is plugged in; "
+                "only_plugged_in = false in the policy lets it work anyway",
+            )
+        if policy.only_plugged_in and not situation.plugged_in:
+            raise Refusal("on-battery", "the machine runs on its battery")
+        if situation.items < policy.min_items:
+            raise Refusal(
+                "too-few-items",
+                f"the history has {situation.items} entries, "
+                f"expected {policy.min_items} or more",
+            )
+
+    def _progress(self, offer: Offer, record: Record) -> None:
+        """Refuse what was answered before, and more than was agreed to."""
+        policy, run = self.policy, record.runs.get(offer.run)
+        if offer.attempt >= policy.max_attempts:
+            raise Refusal(
+                "too-many-attempts",
+                f"got attempt {offer.attempt + 1}, expected {policy.max_attempts}",
+            )
+        if run is None:
+            _below(policy.max_runs, record.runs_of(offer.federation), "runs")
+            _below(policy.max_rounds, 0, "rounds")
+            return
+        if (offer.serial, offer.attempt) <= (run.serial, run.attempt):
+            raise Refusal(
+                "old-round",
+                f"got round {offer.serial}, attempt {offer.attempt + 1}; already "
+                f"agreed to round {run.serial}, attempt {run.attempt + 1}",
+            )
+        if offer.serial > run.serial:
+            _below(policy.max_rounds, run.rounds, "rounds")
+        if offer.noise is not None:
+            _below(offer.noise.participations, run.vectors, "rounds")
+
+    def _cohort(self, offer: Offer, run: Run | None, now: datetime) -> None:
+        known = self.known(offer, now)
+        checks.cohort_in_log(known, self.identity)
+        checks.cohort_size(known)
+        places, own = range(len(known.cohort)), known.cohort.index(self.identity)
+        checks.vouched(known, places, own)
+        if offer.noise is None and run is not None and run.block is not None:
+            new, old = set(offer.cohort), set(run.block)
+            if new != old:
+                raise Refusal(
+                    "not-my-block",
+                    f"got a cohort with {len(new - old)} others and without "
+                    f"{len(old - new)} of the {len(old)} in the first round",
+                )
+
+    def _work(self, order: Order) -> None:
+        recipe = order.schedule.recipe
+        for name, got, most in (
+            ("too-many-steps", recipe.steps, self.policy.max_steps),
+            ("batch-too-large", recipe.batch, self.policy.max_batch),
+        ):
+            if got > most:
+                raise Refusal(name, f"got {got}, expected at most {most}")
+
+    def _terms(self, proposal: Proposal) -> None:
+        offer, policy = proposal.offer, self.policy
+        if not offer.masked and not policy.allow_unmasked:
+            raise Refusal("not-masked", "got a round that shows each single update")
+        for block, bound in sorted(offer.bounds.items()):
+            if bound > policy.max_bound:
+                raise Refusal(
+                    "bound-too-large",
+                    f"got the bound {bound:g} for {block[:40]!r}, "
+                    f"expected at most {policy.max_bound:g}",
+                )
+        if policy.epsilon_total is not None and offer.noise is None:
+            raise Refusal(
+                "no-noise", "got a round without noise, expected differential privacy"
+            )
+        if offer.masked:
+            check_encoding(proposal)
+
+    def _budget(self, proposal: Proposal, record: Record) -> None:
+        spent, policy = spent_in(proposal), self.policy
+        if policy.epsilon_total is None or spent is None:
+            return
+        if record.bare:
+            raise Refusal(
+                "epsilon-spent",
+                f"{record.bare} updates left without noise before: no epsilon bounds "
+                "what they told",
+            )
+        counts = record.spent() + Counter([spent])
+        epsilon = epsilon_of(counts, policy.delta, policy.epsilon_against)
+        if epsilon > policy.epsilon_total:
+            raise Refusal(
+                "epsilon-spent",
+                f"epsilon would be {epsilon:.3g} after this round, "
+                f"expected at most {policy.epsilon_total:g}",
+            )
+
+    def _vouches(self, who: bytes, now: datetime) -> bool:
+        standing = self.members[who]
+        wait = timedelta(days=self.policy.vouched_after_days)
+        return standing.trusted or now - standing.since >= wait
+
+
+def check_message(kind: str, known: Collection[str]) -> None:
+    """Refuse a message of a type that this program does not answer.
+
+    Raises:
+        Refusal: `kind` is not in `known`.
+    """
+    if kind not in known:
+        raise Refusal("unknown-message", f"got a message of type {kind[:60]!r}")
+
+
+def refuse_bundle(what: str) -> None:
+    """Refuse code that a coordinator wants to have run here.
+
+    Raises:
+        Refusal: always.
+    """
+    raise Refusal(
+        "bundle-offered", f"got {what[:60]!r}, this device runs installed code only"
+    )
+
+
+def _below(most: int, so_far: int, what: str) -> None:
+    if so_far >= most:
+        raise Refusal(f"too-many-{what}", f"took part in {so_far}, agreed to {most}")

@@ -1,0 +1,172 @@
+"""What this device agreed to so far: what has to outlive a restart to refuse later.
+
+It is on the disk before anything that follows from it is sent, so a crash can only make
+the device remember more than it did.
+
+Covered: a crash at any step, a file that was damaged (an error, never a fresh start).
+Not covered: a person, or a backup, that puts an older file in its place.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from proper_client.vault import Vault
+from proper_shared.errors import FormatError
+from proper_shared.offers import Hex16, Hex32, Offer
+from proper_shared.privacy.accounting import Spent
+
+NAME = "record"
+_HINT = (
+    "restore it from a copy; without it this device cannot know what it agreed to, "
+    "so it takes part in nothing"
+)
+
+
+class Run(BaseModel):
+    """What this device did in one run.
+
+    Attributes:
+        federation: whose run it is.
+        serial, attempt: the last round that was agreed to.
+        rounds: how many were agreed to; attempts at one round count once.
+        left: whether the vector of the last attempt left.
+        vectors: attempts in which a vector left.
+        block: the cohort of the first round without noise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    federation: Hex32
+    serial: int = Field(ge=0)
+    attempt: int = Field(ge=0)
+    rounds: int = Field(ge=0)
+    left: bool
+    vectors: int = Field(ge=0)
+    block: tuple[Hex32, ...] | None
+
+
+class Loss(BaseModel):
+    """An event of the accounting, and how often it happened; see `Spent`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    bound: float
+    variance: float
+    cohort_size: int
+    dimension: int
+    survivors: int
+    count: int = Field(ge=1)
+
+    @classmethod
+    def of(cls, spent: Spent, count: int) -> Self:
+        """Return the event `spent`, which happened `count` times."""
+        return cls(
+            bound=spent.bound,
+            variance=spent.variance,
+            cohort_size=spent.cohort_size,
+            dimension=spent.dimension,
+            survivors=spent.survivors,
+            count=count,
+        )
+
+    def spent(self) -> Spent:
+        """Return the event without its count."""
+        return Spent(
+            self.bound, self.variance, self.cohort_size, self.dimension, self.survivors
+        )
+
+
+class Record(BaseModel):
+    """All that this device agreed to.
+
+    Attributes:
+        format: of the file.
+        runs: by the number of the run.
+        losses: of privacy, over all runs, rounds that came to nothing included.
+        bare: vectors that left without noise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal[1] = 1
+    runs: dict[Hex16, Run] = Field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
+    bare: int = Field(default=0, ge=0)
+
+    def spent(self) -> Counter[Spent]:
+        """Return how often each event happened."""
+        return Counter({loss.spent(): loss.count for loss in self.losses})
+
+    def runs_of(self, federation: str) -> int:
+        """Return how many runs of a federation this device entered."""
+        return sum(run.federation == federation for run in self.runs.values())
+
+    def after_agreeing(self, offer: Offer) -> "Record":
+        """Return the record once a round was agreed to."""
+        old = self.runs.get(offer.run)
+        block = None if offer.noise else offer.cohort
+        again = old is not None and old.serial == offer.serial
+        run = Run(
+            federation=offer.federation,
+            serial=offer.serial,
+            attempt=offer.attempt,
+            rounds=(old.rounds if old else 0) + (not again),
+            left=False,
+            vectors=old.vectors if old else 0,
+            block=old.block if old and old.block else block,
+        )
+        return self.model_copy(update={"runs": {**self.runs, offer.run: run}})
+
+    def after_sending(self, offer: Offer, spent: Spent | None) -> "Record":
+        """Return the record once the vector of the agreed attempt left.
+
+        Args:
+            offer: of a run that is in the record.
+            spent: what it costs; None where there is no noise.
+        """
+        run = self.runs[offer.run]
+        run = run.model_copy(update={"left": True, "vectors": run.vectors + 1})
+        counts = self.spent()
+        if spent is not None:
+            counts[spent] += 1
+        return Record(
+            runs={**self.runs, offer.run: run},
+            losses=_losses(counts),
+            bare=self.bare + (spent is None),
+        )
+
+
+def _losses(counts: Mapping[Spent, int]) -> tuple[Loss, ...]:
+    return tuple(Loss.of(spent, count) for spent, count in counts.items())
+
+
+def load_record(vault: Vault) -> Record:
+    """Return what was agreed to so far; an empty record in a new home.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        FormatError: it is damaged.
+    """
+    try:
+        plain = vault.read_record(NAME)
+        if plain is None:
+            return Record()
+        return Record.model_validate_json(json.dumps(plain))
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))[:100]
+        raise FormatError(f"{NAME}.json is wrong in {place}", hint=_HINT) from None
+    except FormatError as error:
+        raise FormatError(str(error), hint=_HINT) from None
+
+
+def save_record(vault: Vault, record: Record) -> None:
+    """Replace what is kept; it is on the disk afterwards.
+
+    Raises:
+        ConfigError: it could not be written; the old one is as it was.
+    """
+    vault.write_record(NAME, record.model_dump(mode="json"))

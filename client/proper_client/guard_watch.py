@@ -1,0 +1,90 @@
+"""The guard at its post: what it decides is kept and written down before it counts.
+
+Whoever speaks for this device asks `agree` before it answers an offer, and sends its
+vector through `send_vector` and no other way. What it refuses stands in the ledger.
+
+Covered: a crash between any two steps; the record is then ahead of what was sent.
+Not covered: two processes in one home; the open ledger keeps the second one out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from proper_client.guard import Guard, Situation
+from proper_client.guard_record import Record, load_record, save_record
+from proper_client.guard_terms import Proposal
+from proper_client.ledger import Door
+from proper_client.ledger_entry import NOWHERE, Place, Purpose
+from proper_client.vault import Vault
+from proper_shared.secagg.checks import Known, Refusal
+
+T = TypeVar("T")
+
+
+class Watch:
+    """Holds what was agreed to, and keeps it on the disk.
+
+    Args:
+        guard: decides; it may be replaced when the pinned log has grown.
+        vault: where the record lies.
+        door: to the coordinator. Its ledger is open, so no other process is at work.
+
+    Raises:
+        ConfigError: the record cannot be read.
+        FormatError: it is damaged.
+    """
+
+    def __init__(self, guard: Guard, vault: Vault, door: Door) -> None:
+        self.guard, self._vault, self._door = guard, vault, door
+        self._record = load_record(vault)
+
+    @property
+    def record(self) -> Record:
+        """What was agreed to so far, as it is on the disk."""
+        return self._record
+
+    def agree(self, proposal: Proposal, situation: Situation) -> Known:
+        """Agree to a round, or refuse it; returns what the protocol needs to know.
+
+        Raises:
+            Refusal: and all is as it was, but for a line in the ledger.
+            ConfigError: the record or the ledger cannot be written; nothing is agreed.
+        """
+        with self.recorded(Place.of(proposal.offer, proposal.order)):
+            self._keep(self.guard.check(proposal, self._record, situation))
+        return self.guard.known(proposal.offer, situation.now)
+
+    def send_vector(
+        self, proposal: Proposal, data: bytes, wire: Callable[[bytes], T]
+    ) -> T:
+        """Send the vector of the attempt that was agreed to, once.
+
+        Args:
+            proposal: the one that was agreed to.
+            data: the vector as it leaves, masked unless the offer says otherwise.
+            wire: sends it; what it returns is returned.
+
+        Raises:
+            Refusal: it left before, or the attempt was not agreed to; nothing is sent.
+            ConfigError: the record or the ledger cannot be written; nothing is sent.
+        """
+        place = Place.of(proposal.offer, proposal.order)
+        with self.recorded(place):
+            self._keep(self.guard.check_sending(proposal, self._record))
+        masked = proposal.offer.masked
+        purpose = Purpose.MASKED_UPDATE if masked else Purpose.UPDATE
+        return self._door.send(data, purpose, wire, place)
+
+    @contextmanager
+    def recorded(self, place: Place = NOWHERE) -> Iterator[None]:
+        """Write down a refusal that is raised within, and let it pass."""
+        try:
+            yield
+        except Refusal as refusal:
+            self._door.refuse(refusal, place)
+            raise
+
+    def _keep(self, record: Record) -> None:
+        save_record(self._vault, record)
+        self._record = record
