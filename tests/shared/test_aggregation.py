@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from proper_shared.aggregation import PlainSum
+from proper_shared.aggregation import PLAIN, PlainCollector, PlainContribution
 from proper_shared.errors import ProtocolError
 
 
 def row(*numbers):
-    return np.array(numbers, np.float32)
+    return np.array(numbers, "<f4").tobytes()
 
 
 def closed(answers, length=2):
-    collector = PlainSum().open(tuple(answers), length)
+    collector = PlainCollector(tuple(answers), length)
     assert list(collector.requests()) == sorted(answers)
     collector.receive(answers)
     assert collector.requests() == {}
@@ -26,7 +26,7 @@ def test_a_sum_is_exact_in_float64():
 
 def test_the_order_of_arrival_does_not_change_a_bit():
     rng = np.random.default_rng(0)
-    rows = {seat: rng.normal(size=50).astype(np.float32) for seat in range(30)}
+    rows = {seat: row(*rng.normal(size=50)) for seat in range(30)}
     there = closed(rows, 50).total
     back = closed(dict(reversed(rows.items())), 50).total
     assert there.tobytes() == back.tobytes()
@@ -37,9 +37,9 @@ def test_the_order_of_arrival_does_not_change_a_bit():
     [
         (row(1, np.nan), "NaN"),
         (row(np.inf, 1), "infinity"),
-        (row(1, 2, 3), "got 3 numbers, expected 2"),
-        (np.zeros(2), "float64"),
-        (np.zeros((1, 2), np.float32), "2 axes"),
+        (row(1, 2, 3), "got 12 bytes, expected 2 numbers"),
+        (row(1, 2)[:-1], "got 7 bytes"),
+        (b"", "got 0 bytes"),
     ],
 )
 def test_a_bad_vector_costs_its_sender_the_round_and_nobody_else(bad, words):
@@ -51,7 +51,7 @@ def test_a_bad_vector_costs_its_sender_the_round_and_nobody_else(bad, words):
 
 
 def test_a_stranger_is_not_added():
-    collector = PlainSum().open((1,), 2)
+    collector = PlainCollector((1,), 2)
     collector.receive({1: row(1, 1), 9: row(5, 5)})
     outcome = collector.result()
     assert outcome.total.tolist() == [1, 1]
@@ -59,12 +59,15 @@ def test_a_stranger_is_not_added():
 
 
 def test_a_round_without_a_sound_vector_has_no_sum():
-    collector = PlainSum().open((1, 2), 2)
+    collector = PlainCollector((1, 2), 2)
     collector.receive({1: row(np.nan, 0)})
     with pytest.raises(ProtocolError, match="none of 2 nodes"):
         collector.result()
 
 
-def test_a_plain_device_does_not_answer_a_masked_request():
-    with pytest.raises(ProtocolError, match="masked"):
-        PlainSum().answer(row(1), b"keys")
+def test_a_plain_device_sends_its_vector_and_answers_no_masked_request():
+    contribution = PlainContribution(np.array([1.0, 2.0]))
+    with pytest.raises(ProtocolError, match="under masks"):
+        contribution.answer(b"keys")
+    assert contribution.answer(PLAIN) == row(1, 2)
+    assert contribution.suspend() == {}
