@@ -6,7 +6,12 @@ from flwr.supercore.task_identity import TaskIdentity
 from toy_federation import GROUP, ToySite, ToyTrainer, group, population
 
 from proper_client.flower import FAILED, REFUSED, Participant, client_app
+from proper_shared.errors import ProtocolError
+from proper_shared.offers import Offer
 from proper_shared.orders import header_of
+from proper_shared.summing import collect
+from proper_shared.terms import Terms
+from proper_simulations.crowd import Crowd
 from proper_simulations.members import FolderKeeper
 
 ARRAYS = {name: np.ones(shape) for name, shape in GROUP.frozen.items()}
@@ -29,21 +34,52 @@ def message(content, kind="train"):
     return sent
 
 
-def content(order, **records):
+def raw(data):
+    return ArrayRecord({"bytes": Array("uint8", (len(data),), "proper.bytes", data)})
+
+
+def offer(part=PART, round_=0, nodes=9, *, masked=False, serial=None):
+    cohort = sorted(Crowd(nodes, 0).signer(i).identity.hex() for i in range(nodes))
+    wide = {name: 1e9 for name in ("experts", "update", "use", "direction", "loss")}
+    names = {"update", "loss", "norms"} if part.stage == "population" else None
+    bounds = {**wide, "norms": 1e9}
+    kept = names or {"experts", "use", "direction", "loss", "norms"}
+    return Offer(
+        federation="a" * 64,
+        run="b" * 32,
+        serial=round_ if serial is None else serial,
+        attempt=0,
+        cohort=tuple(cohort),
+        masked=masked,
+        ring_bits=16,
+        bounds={name: bounds[name] for name in kept},
+        noise=None,
+    )
+
+
+def content(order, made, request=b"", **records):
     return {
+        "offer": ConfigRecord({"json": made.dump()}),
         "order": ConfigRecord(header_of(order)),
         "parameters": ArrayRecord({"vector": Array(order.parameters)}),
+        "round": ConfigRecord({"serial": made.serial, "attempt": made.attempt}),
+        "request": raw(request),
         **records,
     }
 
 
 def order_to(part, round_=0, **records):
-    return message(RecordDict(content(part.order(round_), **records)))
+    made = offer(part, round_)
+    return message(RecordDict(content(part.order(round_), made, **records)))
+
+
+def answer(reply):
+    assert not reply.has_error(), reply.error
+    return reply.content["answer"]["bytes"].data
 
 
 def vector(reply):
-    assert not reply.has_error(), reply.error
-    return reply.content["update"]["vector"].numpy()
+    return np.frombuffer(answer(reply), "<f4")
 
 
 def state(node):
@@ -85,7 +121,7 @@ def test_nothing_of_the_state_or_the_history_leaves_the_device():
     for round_ in range(4):
         before = state(node) if round_ else {}
         (reply,) = participant.answer([(order_to(PART, round_), node)])
-        assert list(reply.content) == ["update"]
+        assert list(reply.content) == ["answer"]
         wire = everything(reply)
         assert vector(reply).tobytes() in wire
         assert b"secret" not in wire
@@ -133,7 +169,7 @@ def test_a_state_outlives_the_process_where_it_is_kept(tmp_path):
 
 
 def broken(**changes):
-    records = content(PART.order(0))
+    records = content(PART.order(0), offer())
     for name, record in changes.items():
         if record is None:
             del records[name]
@@ -145,15 +181,22 @@ def broken(**changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"order": None}, "expected one order"),
-        ({"parameters": None}, "expected one order"),
+        ({"order": None}, "expected a letter"),
+        ({"parameters": None}, "expected a letter"),
+        ({"offer": None}, "expected a letter"),
+        ({"request": None}, "expected a letter"),
+        ({"round": None}, "expected a letter"),
         ({"code": ConfigRecord({"run": "rm"})}, "'code'"),
         ({"order": ArrayRecord()}, "wrong kind"),
         ({"order": ConfigRecord({"stage": "spy"})}, "got an order with 'stage'"),
+        ({"offer": ConfigRecord({"json": "text"})}, "not bytes"),
+        ({"offer": ConfigRecord({"json": b"{}"})}, "got an offer that is wrong"),
         ({"parameters": ArrayRecord()}, "wrong kind"),
         ({"parameters": ArrayRecord({"vector": Array(np.zeros(3))})}, "float64"),
-        ({"request": ConfigRecord({"bytes": "text"})}, "not bytes"),
-        ({"request": ConfigRecord({"bytes": b"keys"})}, None),
+        ({"request": ConfigRecord({"bytes": b""})}, "wrong kind"),
+        ({"request": raw(b"keys")}, "under masks"),
+        ({"round": ConfigRecord({"serial": 0})}, "numbers of its round"),
+        ({"round": ConfigRecord({"serial": 1, "attempt": 0})}, "another round"),
     ],
 )
 def test_what_is_not_exactly_an_order_is_refused(changes, words):
@@ -161,24 +204,22 @@ def test_what_is_not_exactly_an_order_is_refused(changes, words):
     (reply,) = Participant(ToySite(1)).answer([(broken(**changes), node)])
     assert reply.has_error()
     assert not node.state
-    if words is None:
-        assert "ProtocolError" in reply.error.reason
-    else:
-        assert reply.error.code == REFUSED
-        assert words in reply.error.reason
+    assert reply.error.code == REFUSED
+    assert words in reply.error.reason
 
 
 def test_other_kinds_of_messages_are_refused():
-    sent = message(RecordDict(content(PART.order(0))), "evaluate")
+    sent = message(RecordDict(content(PART.order(0), offer())), "evaluate")
     (reply,) = Participant(ToySite(1)).answer([(sent, context(0))])
     assert reply.error.reason == "got a 'evaluate' message, expected an order to train"
 
 
-def test_a_node_introduces_itself_by_its_seat_alone():
+def test_a_node_introduces_itself_by_its_seat_and_identity_alone():
     sent = message(RecordDict(), "query")
     (reply,) = Participant(ToySite(9)).answer([(sent, context(4))])
-    assert dict(reply.content["seat"]) == {"number": 4}
-    assert list(reply.content) == ["seat"]
+    identity = Crowd(9, 0).signer(4).identity.hex()
+    assert dict(reply.content["member"]) == {"seat": 4, "identity": identity}
+    assert list(reply.content) == ["member"]
 
 
 def test_a_node_without_a_user_says_so():
@@ -223,3 +264,94 @@ def test_a_member_whose_training_fails_drops_out_alone_and_quotes_nothing(fault)
     assert replies[2].error.code == FAILED
     assert "secret" not in replies[2].error.reason
     assert not nodes[2].state
+
+
+def later(made, request):
+    numbers = ConfigRecord({"serial": made.serial, "attempt": made.attempt})
+    return message(RecordDict({"round": numbers, "request": raw(request)}))
+
+
+def played(participants, *, fresh_contexts=False):
+    """Play a masked round; each letter goes to the next of the participants."""
+    made = offer(masked=True, nodes=5)
+    order = PART.order(0)
+    collector = collect(
+        Terms(made, order, PART.layout(0)),
+        {seat: Crowd(5, 0).signer(seat).identity.hex() for seat in range(5)},
+    )
+    nodes = {seat: context(seat) for seat in range(5)}
+    first = True
+    turns = 0
+    while requests := collector.requests():
+        answers = {}
+        for seat, request in requests.items():
+            sent = later(made, request)
+            if first:
+                sent = message(RecordDict(content(order, made, request)))
+            participant = participants[turns % len(participants)]
+            node = context(seat) if fresh_contexts else nodes[seat]
+            answers[seat] = answer(participant.answer([(sent, node)])[0])
+        first = False
+        turns += 1
+        collector.receive(answers)
+    return collector.result(), nodes
+
+
+def test_a_masked_round_comes_to_the_sum_of_the_updates():
+    total, _ = played([Participant(ToySite(5))])
+    pairs = [(order_to(PART), context(seat)) for seat in range(5)]
+    plain = sum(vector(r) for r in Participant(ToySite(5)).answer(pairs))
+    size = PART.layout(0).size
+    error = np.linalg.norm(total.total[:size] - plain[:size])
+    assert total.count == 5
+    assert error < 1e9  # bounds of 1e9 round coarsely; exactness is shown elsewhere
+
+
+def test_processes_may_take_turns_only_where_sessions_are_portable():
+    portable = [Participant(ToySite(5), portable=True) for _ in range(3)]
+    total, nodes = played(portable)
+    assert total.count == 5
+    assert "session" in nodes[0].state
+    _, nodes = played([Participant(ToySite(5))])
+    assert "session" not in nodes[0].state
+    with pytest.raises(AssertionError, match="not open here"):
+        played([Participant(ToySite(5)), Participant(ToySite(5))])
+
+
+def test_a_letter_of_a_session_that_is_not_open_is_refused():
+    (reply,) = Participant(ToySite(5)).answer([(later(offer(), b"x"), context(0))])
+    assert reply.error.reason == "got a letter of a session that is not open here"
+
+
+def test_an_order_that_is_offered_again_is_not_trained_again():
+    calls = []
+
+    class Counting(ToyTrainer):
+        def train(self, order, members):
+            calls.append(order.round)
+            return super().train(order, members)
+
+    site = ToySite(9)
+    site.trainer = Counting
+    participant, node = Participant(site), context(0)
+    sent = [
+        message(RecordDict(content(PART.order(0), offer(serial=serial))))
+        for serial in (4, 5)
+    ]
+    replies = [participant.answer([(letter, node)])[0] for letter in sent]
+    assert vector(replies[0]).tobytes() == vector(replies[1]).tobytes()
+    assert calls == [0]
+
+
+class Closed:
+    def admit(self, seat, offer, order):  # noqa: ARG002
+        raise ProtocolError(f"no round for {seat}")
+
+
+def test_a_gate_that_refuses_ends_it_before_training():
+    site = ToySite(5)
+    site.trainer = lambda: Choosy(quote)  # would fail
+    node = context(2)
+    (reply,) = Participant(site, gate=Closed()).answer([(order_to(PART), node)])
+    assert reply.error.reason == "no round for 2"
+    assert not node.state
