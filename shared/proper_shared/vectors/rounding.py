@@ -28,7 +28,7 @@ def squared_limit(norm: float, length: int) -> int:
         norm: largest L2 norm before rounding, in steps of the grid.
         length: how many numbers.
 
-    Kairouz, Liu, Steinke 2021, theorem 1, on a grid of step 1: the least
+    Kairouz, Liu, Steinke 2021, on a grid of step 1: the least
     of (c + sqrt(d))^2 and c^2 + d/4 + sqrt(2 log(1/beta)) (c + sqrt(d)/2).
     """
     root = math.sqrt(length)
