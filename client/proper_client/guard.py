@@ -33,7 +33,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Standing:
+class Acquaintance:
     """What this device knows of one member of the pinned log.
 
     Attributes:
@@ -76,7 +76,7 @@ class Guard:
     policy: Policy
     identity: bytes
     federation: bytes
-    members: Mapping[bytes, Standing]
+    members: Mapping[bytes, Acquaintance]
 
     def check(self, proposal: Proposal, record: Record, situation: Situation) -> Record:
         """Return the record as it has to be kept before this round is answered.
@@ -253,9 +253,9 @@ class Guard:
             )
 
     def _vouches(self, who: bytes, now: datetime) -> bool:
-        standing = self.members[who]
+        known = self.members[who]
         wait = timedelta(days=self.policy.vouched_after_days)
-        return standing.trusted or now - standing.since >= wait
+        return known.trusted or now - known.since >= wait
 
 
 def check_message(kind: str, known: Collection[str]) -> None:

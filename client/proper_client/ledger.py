@@ -38,7 +38,7 @@ from proper_client.vault import Vault
 from proper_shared.errors import ConfigError
 from proper_shared.secagg.checks import Refusal
 
-RESERVED_NBYTES = 65_536  # for messages of routine, at a time
+RESERVED_NBYTES = 8192  # for messages of routine, at a time
 ROUTINE_NBYTES = 1024  # one of them has at most; what is longer gets its own line
 Clock = Callable[[], datetime]
 Facts = Mapping[str, int | str | None]

@@ -3,6 +3,7 @@
 The file is read a line at a time, so it may be long. Times are UTC, as in the file.
 """
 
+import textwrap
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ def table(vault: Vault, last: int | None, *, refusals: bool) -> list[str]:
     lines = [text for line in shown for text in _row(line)]
     if lines:
         lines.insert(
-            0, f"{'time (UTC)':<21}{'what':<15}{'bytes':>12}  {'SHA-256':<14}to"
+            0, f"{'time (UTC)':<21}{'what':<15}{'bytes':>12}  {'SHA-256':<12}to"
         )
     if (hidden := matching - len(shown)) and shown:
         lines.insert(0, f"... {hidden:,} older lines, see --last")
@@ -104,10 +105,10 @@ def _row(line: Line) -> list[str]:
     if line.purpose in {Purpose.REFUSAL, Purpose.NOTE}:
         first = f"{time}  {line.purpose}: {line.name}{_round(line)}{_to(line)}"
         return [*_wrapped(first, _INDENT), *_wrapped(f"{_INDENT}{line.words}", _INDENT)]
-    what = (line.sha256 or "")[:12]
+    what = (line.sha256 or "")[:10]
     if line.name == "reserved":
         what = "reserved"
-    row = f"{time:<21}{line.purpose:<15}{line.nbytes:>12,}  {what:<14}"
+    row = f"{time:<21}{line.purpose:<15}{line.nbytes:>12,}  {what:<12}"
     about = line.coordinator + _round(line)
     if line.count is not None:
         about = f"{line.coordinator}, {line.count:,} messages in all"
@@ -119,7 +120,7 @@ def _round(line: Entry) -> str:
     if line.serial is None:
         return ""
     again = ", again" if line.attempt else ""
-    return f", round {line.serial}{again} ({line.stage})"
+    return f", {line.stage} {line.serial}{again}"
 
 
 def _to(line: Entry) -> str:
@@ -127,12 +128,8 @@ def _to(line: Entry) -> str:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    """Cut a text into lines of the terminal's width; steering characters count too."""
-    text = one_line(text)
-    lines = [text[:WIDTH]]
-    rest, step = text[WIDTH:], WIDTH - len(indent)
-    lines += [indent + rest[i : i + step] for i in range(0, len(rest), step)]
-    return lines
+    """Cut a text into lines of the terminal's width; nothing in it can steer that."""
+    return textwrap.wrap(one_line(text), WIDTH, subsequent_indent=indent)
 
 
 def _sums(totals: Totals) -> list[str]:
@@ -142,7 +139,8 @@ def _sums(totals: Totals) -> list[str]:
         own = {k[1]: n for k, n in totals.nbytes.items() if k[0] == coordinator}
         for purpose, nbytes in sorted(own.items(), key=lambda item: -item[1]):
             messages = totals.messages[coordinator, purpose]
-            lines.append(f"  {purpose:<15}{nbytes:>18,} bytes in {messages:,} messages")
+            noun = "message" if messages == 1 else "messages"
+            lines.append(f"  {purpose:<15}{nbytes:>18,} bytes in {messages:,} {noun}")
     everything = sum(totals.nbytes.values())
     lines.append(f"in all {everything:,} bytes, {totals.refusals:,} refusals")
     if totals.damaged:

@@ -9,7 +9,7 @@ without them, or says why not.
 Not covered: a vector that is a lie, which nobody can see under masks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proper_shared.errors import FormatError, ProtocolError
@@ -18,7 +18,7 @@ from proper_shared.secagg.binding import RoundId, View, two_bytes
 from proper_shared.secagg.keys import STANDARD, Suite, has_low_order
 from proper_shared.secagg.messages import NO_SHARE, SEALED_NBYTES, Advert, Phase, Roster
 from proper_shared.secagg.quorum import Quorum
-from proper_shared.secagg.recovery import Recovery
+from proper_shared.secagg.recovery import Recovery, UnrecoverableError
 from proper_shared.secagg.ring import Elements
 from proper_shared.secagg.unmasking import Unmasking
 
@@ -73,6 +73,7 @@ class Collector:
         self.refused: dict[int, str] = {}
         self._phase: Phase | None = Phase.JOIN
         self._asked = False
+        self._news = b""  # what everybody is told next
         self._alive = tuple(range(len(roster)))
         self._keys: set[bytes] = set()
         self._failure: ProtocolError | None = None
@@ -83,16 +84,13 @@ class Collector:
         if (phase := self._phase) is None:
             return {}
         self._asked = True
-        body: Callable[[int], bytes] = {
-            Phase.JOIN: lambda _: b"",
-            Phase.SHARE: lambda _: self._roster.dump(),
-            Phase.MASK: self._deal,
-            Phase.AGREE: lambda _: two_bytes(*self._survivors),
-            Phase.OPEN: lambda _: messages.write_table(self._signatures),
-        }[phase]
-        return {
-            self._seats[place]: messages.write(phase, self._context, body(place))
+        bodies = {
+            place: self._deal(place) if phase is Phase.MASK else self._news
             for place in self._alive
+        }
+        return {
+            self._seats[place]: messages.write(phase, self._context, body)
+            for place, body in bodies.items()
         }
 
     def receive(self, answers: Mapping[int, bytes]) -> None:
@@ -186,15 +184,17 @@ class Collector:
             case Phase.JOIN:
                 adverts = {place: Advert.parse(body) for place, body in sound.items()}
                 self._roster = Roster(adverts)
+                self._news = self._roster.dump()
             case Phase.SHARE:
                 self._sealed = {place: self._by_peer(place, sound) for place in sound}
                 self._view = View(self._context, self._roster.digest, tuple(sound))
             case Phase.MASK:
                 self._survivors = tuple(sound)
                 self._vectors = sound
+                self._news = two_bytes(*self._survivors)
             case Phase.AGREE:
-                quorum = list(sound)[: self._quorum.size]
-                self._signatures = {place: sound[place] for place in quorum}
+                enough = list(sound)[: self._quorum.size]
+                self._news = messages.write_table({p: sound[p] for p in enough})
             case Phase.OPEN:
                 self._finish(sound)
         self._phase = Phase(phase + 1) if phase is not Phase.OPEN else None
@@ -225,8 +225,10 @@ class Collector:
         unmasking = Unmasking(self._view, self._roster, recovery, self._suite)
         try:
             total = unmasking.sum(self._round, self._vectors)
-        except ProtocolError as error:
-            self._failure = error
+        except UnrecoverableError as error:
+            seat = self._seats[error.owner]
+            self.refused[seat] = f"open: {error}"
+            self._failure = ProtocolError(f"no sum without seat {seat}: {error}")
         else:
             seats = tuple(sorted(self._seats[place] for place in self._survivors))
             self._sum = RingSum(total, seats, self.lost, self.refused)

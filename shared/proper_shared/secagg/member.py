@@ -102,7 +102,7 @@ class Member:
         does this: who restores one snapshot twice answers twice, and two answers to
         "open" give its update away.
         """
-        return states.dump(self._state, self._ring)
+        return self._context + states.dump(self._state, self._ring)
 
     @classmethod
     def restore(  # noqa: PLR0913, as the constructor
@@ -120,10 +120,12 @@ class Member:
         Raises:
             FormatError: it is no snapshot of a session of this round.
         """
-        state = states.load(snapshot, round_id.ring)
         vector = round_id.ring.zeros(round_id.length)
         member = cls(signer, round_id, known, vector, entropy, suite=suite)
-        member._state = state
+        context, state = snapshot[:32], snapshot[32:]
+        if context != member._context:
+            raise FormatError("got the snapshot of a session in another round")
+        member._state = states.load(state, round_id.ring)
         return member
 
     def _step(self, body: bytes) -> tuple[bytes, State]:
@@ -161,15 +163,12 @@ class Member:
         checks.no_low_order(roster)
         checks.signed_keys(roster, self._known.cohort, self._context, self._suite)
         shares = self._deal(state.secrets, roster)
-        own, digest = shares.pop(self._place), roster.digest
+        own = shares.pop(self._place)
+        after = replace(state, due=Phase.MASK, roster=roster, own=own)
         sealed = (
-            keys.seal(
-                self._channel(state.secrets, roster, digest, (self._place, place)),
-                b"".join(pair),
-            )
+            keys.seal(self._channel(after, self._place, place), b"".join(pair))
             for place, pair in shares.items()
         )
-        after = replace(state, due=Phase.MASK, roster=roster, own=own)
         return b"".join(sealed), after
 
     def _deal(self, secrets: Secrets, roster: Roster) -> dict[int, Pair]:
@@ -186,13 +185,13 @@ class Member:
             for place in roster
         }
 
-    def _channel(
-        self, secrets: Secrets, roster: Roster, digest: bytes, ends: tuple[int, int]
-    ) -> bytes:
+    def _channel(self, state: Unmasked, sender: int, receiver: int) -> bytes:
         """Return the key from sender to receiver, one of whom is this member."""
-        (other,) = set(ends) - {self._place}
-        secret = self._suite.agree(secrets.channel, roster[other].channel)
-        return masks.channel_key(secret, self._context, digest, *ends)
+        other = receiver if sender == self._place else sender
+        public = state.roster[other].channel
+        secret = self._suite.agree(state.secrets.channel, public)
+        digest = state.roster.digest
+        return masks.channel_key(secret, self._context, digest, sender, receiver)
 
     def _mask(self, state: Unmasked, body: bytes) -> tuple[bytes, State]:
         sharers, sealed = messages.read_deal(
@@ -214,9 +213,7 @@ class Member:
         Broken ones are no reason to stop: one bad dealer would end every round. They
         are reported as missing when the round is opened.
         """
-        ends = sender, self._place
-        key = self._channel(state.secrets, state.roster, state.roster.digest, ends)
-        opened = keys.unseal(key, sealed)
+        opened = keys.unseal(self._channel(state, sender, self._place), sealed)
         if opened is None:
             return NO_SHARE, NO_SHARE
         return opened[: shamir.NBYTES], opened[shamir.NBYTES :]

@@ -167,6 +167,8 @@ def read_deal(
     Raises:
         FormatError: it is malformed.
     """
+    if len(data) < 2:
+        raise FormatError(f"got {len(data)} bytes, expected how many sharers there are")
     end = 2 + 2 * int.from_bytes(data[:2], "big")
     sharers = read_places(data[2:end], cohort_size)
     others = [other for other in sharers if other != place]

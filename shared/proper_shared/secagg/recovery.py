@@ -15,7 +15,18 @@ from proper_shared.errors import ProtocolError
 from proper_shared.secagg import shamir
 from proper_shared.secagg.binding import Label, framed
 
-Rows = dict[int, dict[int, int]]  # holder -> owner of the secret -> share
+
+class UnrecoverableError(ProtocolError):
+    """A secret does not come together.
+
+    Args:
+        owner: place of the member whose secret it is.
+        message: what is missing.
+    """
+
+    def __init__(self, owner: int, message: str) -> None:
+        super().__init__(message)
+        self.owner = owner
 
 
 class Recovery:
@@ -46,29 +57,36 @@ class Recovery:
             is_right: says whether a number is the secret.
 
         Raises:
-            ProtocolError: too few shares, or too many wrong ones.
+            UnrecoverableError: too few shares, or too many wrong ones.
         """
-        shares = {
-            u: row[owner]
-            for u, row in self._rows.items()
-            if owner in row and u not in self.liars
-        }
+        shares = {u: row[owner] for u, row in self._rows.items() if owner in row}
         if len(shares) < self._threshold:
-            raise ProtocolError(
-                f"got {len(shares)} shares of a secret, expected {self._threshold}"
+            raise UnrecoverableError(
+                owner,
+                f"got {len(shares)} shares of its secret, expected {self._threshold}",
             )
-        used = tuple(shares)[: self._threshold]
-        secret = shamir.combine(self._weighing(used), (shares[u] for u in used))
-        if is_right(secret):
-            return secret
-        found = shamir.decode(
-            {u + 1: share for u, share in shares.items()}, self._threshold
-        )
-        self._name(found, shares)
+        trusted = sorted(shares, key=lambda u: u in self.liars)[: self._threshold]
+        weights = self._weighing(tuple(trusted))
+        secret = shamir.combine(weights, (shares[u] for u in trusted))
+        return secret if is_right(secret) else self._decoded(owner, shares, is_right)
+
+    def _decoded(
+        self, owner: int, shares: Mapping[int, int], is_right: Callable[[int], bool]
+    ) -> int:
+        """Return a secret in spite of wrong shares, and name their holders."""
+        try:
+            found = self._decode(shares)
+        except ProtocolError as error:
+            raise UnrecoverableError(owner, str(error)) from None
         secret = shamir.evaluate(found, 0)
         if not is_right(secret):
-            raise ProtocolError("got shares of another secret than was committed to")
+            raise UnrecoverableError(owner, "got shares of another secret than its own")
+        self._name(found, shares)
         return secret
+
+    def _decode(self, shares: Mapping[int, int]) -> shamir.Polynomial:
+        points = {u + 1: share for u, share in shares.items()}
+        return shamir.decode(points, self._threshold)
 
     def _weighing(self, places: tuple[int, ...]) -> list[int]:
         if places not in self._weights:
@@ -91,7 +109,7 @@ class Recovery:
         root = hashlib.sha256(framed(Label.AUDIT, b"".join(said)))
         mixed = {u: self._mix(root.digest(), row) for u, row in rows.items()}
         try:
-            found = shamir.decode({u + 1: z for u, z in mixed.items()}, self._threshold)
+            found = self._decode(mixed)
         except ProtocolError:
             return  # each secret is looked at by itself, and says so if it is hopeless
         self._name(found, mixed)

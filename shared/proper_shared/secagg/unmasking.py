@@ -1,8 +1,7 @@
 """Take the masks off a sum: own masks of who stayed, pair masks of who was lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from proper_shared.errors import ProtocolError
 from proper_shared.secagg import masks, shamir
 from proper_shared.secagg.binding import RoundId, View
 from proper_shared.secagg.keys import KeyPair, Suite
@@ -35,7 +34,7 @@ class Unmasking:
             vectors: of the survivors, under masks, by place.
 
         Raises:
-            ProtocolError: a secret does not come together, and whose.
+            UnrecoverableError: a secret does not come together.
         """
         ring = round_id.ring
         total = ring.zeros(round_id.length)
@@ -60,7 +59,7 @@ class Unmasking:
             seed = number.to_bytes(shamir.NBYTES, "big")
             return masks.commitment(self._view.context, place, seed) == committed
 
-        return self._secret(place, is_right).to_bytes(shamir.NBYTES, "big")
+        return self._recovery.secret(place, is_right).to_bytes(shamir.NBYTES, "big")
 
     def _pair(self, place: int) -> KeyPair:
         """Return s_v of a lost member."""
@@ -69,11 +68,5 @@ class Unmasking:
         def is_right(number: int) -> bool:
             return KeyPair.of(number.to_bytes(shamir.NBYTES, "little")).public == public
 
-        number = self._secret(place, is_right)
+        number = self._recovery.secret(place, is_right)
         return KeyPair.of(number.to_bytes(shamir.NBYTES, "little"))
-
-    def _secret(self, place: int, is_right: Callable[[int], bool]) -> int:
-        try:
-            return self._recovery.secret(place, is_right)
-        except ProtocolError as error:
-            raise ProtocolError(f"place {place}: {error}") from None

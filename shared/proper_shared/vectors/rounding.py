@@ -2,9 +2,10 @@
 
 A number goes up with the probability of its fraction, so that its mean is itself.
 Rounding lengthens a vector; by how much at most, but with probability `BETA`, is known
-beforehand, and a draw beyond is drawn again (Kairouz, Liu, Steinke 2021, arXiv
-2102.06387, section 4.2). The bound on the integers is then certain, which is what
-differential privacy is accounted with; the bias of drawing again is below `BETA`.
+beforehand, and a draw beyond is drawn again (conditional rounding: Kairouz, Liu,
+Steinke 2021, arXiv 2102.06387). The bound on the integers is then certain, which is
+what differential privacy is accounted with. Drawing again, with probability `BETA`, is
+all that keeps the rounding from being without any bias.
 """
 
 import math
@@ -27,7 +28,7 @@ def squared_limit(norm: float, length: int) -> int:
         norm: largest L2 norm before rounding, in steps of the grid.
         length: how many numbers.
 
-    Kairouz, Liu, Steinke 2021, proposition on conditional rounding, grid 1: the least
+    Kairouz, Liu, Steinke 2021, on a grid of step 1: the least
     of (c + sqrt(d))^2 and c^2 + d/4 + sqrt(2 log(1/beta)) (c + sqrt(d)/2).
     """
     root = math.sqrt(length)

@@ -6,6 +6,7 @@ keeps a copy of each: that is all that a coordinator ever gets to see.
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Drops:
         return fresh.digest(nbytes)
 
 
+@cache
 def signer_of(name):
     return HeldSigner(hashlib.sha256(repr(name).encode()).digest())
 

@@ -1,0 +1,72 @@
+"""A sound offer, a guard that agrees to it, and how to change one point of either."""
+
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+
+from proper_client.guard import Acquaintance, Guard, Situation
+from proper_client.guard_record import Record
+from proper_client.guard_terms import Proposal
+from proper_client.policy import Policy
+from proper_shared.method.config import Recipe
+from proper_shared.offers import Noise, Offer
+from proper_shared.packing import Layout
+from proper_shared.rounds import Order, Schedule
+
+NOW = datetime(2026, 11, 21, 23, 30, tzinfo=timezone(timedelta(hours=1)))
+LONG_AGO, YESTERDAY = NOW - timedelta(days=400), NOW - timedelta(days=1)
+MEMBERS = [bytes([n]) * 32 for n in range(1, 31)]
+ME, FEDERATION = MEMBERS[4], bytes([77]) * 32
+LAYOUT = Layout({"layer.population.b": (40, 50), "loss": (1,)})
+NOISE = Noise(multiplier=4.0, delta=1e-5, participations=50)
+
+
+def cohort_of(*places):
+    return tuple(sorted(MEMBERS[place].hex() for place in places))
+
+
+def an_offer(**changes):
+    fields = {
+        "federation": FEDERATION.hex(),
+        "run": "ab" * 16,
+        "serial": 3,
+        "attempt": 0,
+        "cohort": cohort_of(*range(12)),
+        "masked": True,
+        "ring_bits": 16,
+        "bounds": {"update": 1.0, "loss": 10.0},
+        "noise": None,
+    }
+    return Offer(**{**fields, **changes})
+
+
+def an_order(**recipe):
+    fields = {"learning_rate": 1e-3, "steps": 10, "batch": 8}
+    schedule = Schedule(rounds=20, recipe=Recipe(**{**fields, **recipe}))
+    return Order("population", "b", 3, schedule, np.zeros(4, np.float32))
+
+
+def a_proposal(order=None, layout=LAYOUT, **changes):
+    return Proposal(an_offer(**changes), order or an_order(), layout)
+
+
+def a_situation(**changes):
+    fields = {"now": NOW, "plugged_in": True, "items": 40}
+    return Situation(**{**fields, **changes})
+
+
+def a_guard(members=None, **policy):
+    everybody = {who: Acquaintance(trusted=False, since=LONG_AGO) for who in MEMBERS}
+    known = everybody if members is None else members
+    return Guard(Policy(**policy), ME, FEDERATION, known)
+
+
+def newcomers(count):
+    """All members; the first `count` were first seen yesterday."""
+    return {
+        who: Acquaintance(trusted=False, since=YESTERDAY if n < count else LONG_AGO)
+        for n, who in enumerate(MEMBERS)
+    }
+
+
+AGREED = Record().after_agreeing(an_offer())
