@@ -40,10 +40,10 @@ def raw(data):
 
 def offer(part=PART, round_=0, nodes=9, *, masked=False, serial=None):
     cohort = sorted(Crowd(nodes, 0).signer(i).identity.hex() for i in range(nodes))
-    wide = {name: 1e9 for name in ("experts", "update", "use", "direction", "loss")}
-    names = {"update", "loss", "norms"} if part.stage == "population" else None
-    bounds = {**wide, "norms": 1e9}
-    kept = names or {"experts", "use", "direction", "loss", "norms"}
+    blocks = {
+        "population": ("update", "loss", "norms"),
+        "group": ("experts", "use", "direction", "loss", "norms"),
+    }
     return Offer(
         federation="a" * 64,
         run="b" * 32,
@@ -52,7 +52,7 @@ def offer(part=PART, round_=0, nodes=9, *, masked=False, serial=None):
         cohort=tuple(cohort),
         masked=masked,
         ring_bits=16,
-        bounds={name: bounds[name] for name in kept},
+        bounds=dict.fromkeys(blocks[part.stage], 1e9),
         noise=None,
     )
 

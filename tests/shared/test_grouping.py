@@ -306,7 +306,7 @@ def test_a_grouping_goes_on_from_its_state_as_if_it_had_not_stopped(stop):
 def test_a_sum_of_another_length_is_refused_and_changes_nothing(round_):
     made = play(grouping(3), people(3, users=6)[1], range(round_))
     before = copied(made)
-    for size in (made.layout(round_).size + 1, made.length(round_) - 1):
+    for size in (made.layout(round_).size + 1, made.layout(round_).size - 1):
         with pytest.raises(FormatError, match="numbers"):
             made.apply(round_, np.zeros(size), 1)
     assert same(made, before)

@@ -1,68 +1,17 @@
 """What both sides work out from an offer, and that masks only round."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from toy_federation import group, population
+from toy_federation import group
+from toy_sums import CROWD, LAYOUT, PART, bounds_of, summed, terms, updates
 
 from proper_shared.aggregation import Sum
 from proper_shared.errors import FormatError, ProtocolError
-from proper_shared.offers import Noise, Offer
+from proper_shared.offers import Noise
 from proper_shared.summing import collect, contribute, offer_of, resume
 from proper_shared.terms import FACTOR, Terms, kind_of
-from proper_simulations.crowd import Crowd
-
-CROWD = Crowd(9, 3)
-PART = population()
-LAYOUT = PART.layout(0)
-
-
-def terms(bounds=None, *, members=5, round_=0, **changes):
-    offer = {
-        "federation": "a" * 64,
-        "run": "b" * 32,
-        "serial": 4,
-        "attempt": 0,
-        "cohort": tuple(sorted(CROWD.signer(i).identity.hex() for i in range(members))),
-        "masked": True,
-        "ring_bits": 16,
-        "bounds": bounds or {},
-        "noise": None,
-    }
-    return Terms(Offer(**{**offer, **changes}), PART.order(round_), PART.layout(round_))
-
-
-def updates(members=5, seed=0):
-    rng = np.random.default_rng(seed)
-    return [
-        (rng.normal(size=LAYOUT.size) * 0.01).astype(np.float32) for _ in range(members)
-    ]
-
-
-def summed(made, vectors, lost=()):
-    """Play a whole sum; seats in `lost` fall silent after their first answer."""
-    roster = {seat: CROWD.signer(seat).identity.hex() for seat in range(len(vectors))}
-    collector = collect(made, roster)
-    halves = {
-        seat: contribute(
-            made, CROWD.me(seat, made.offer), vector, CROWD.rounding(seat, made)
-        )
-        for seat, vector in enumerate(vectors)
-    }
-    silent = set()
-    while requests := collector.requests():
-        answers = {
-            seat: halves[seat].answer(request)
-            for seat, request in requests.items()
-            if seat not in silent
-        }
-        silent = set(lost)
-        collector.receive(answers)
-    return collector.result()
-
-
-def bounds_of(vectors):
-    probe = terms(members=len(vectors))
-    return probe.next_bounds(summed(probe, vectors))
 
 
 def test_a_probe_finds_the_norms_and_shows_nothing_else():
@@ -130,8 +79,9 @@ def test_other_parameters_or_offers_are_other_rounds():
     assert terms().round_id == one
     assert terms(serial=5).round_id != one
     assert terms(round_=2).round_id.plan != one.plan
-    moved = PART.order(0)
-    other = Terms(terms().offer, type(moved)(**{**vars(moved), "parameters": moved.parameters + 1}), LAYOUT)
+    order = PART.order(0)
+    moved = replace(order, parameters=order.parameters + 1)
+    other = Terms(terms().offer, moved, LAYOUT)
     assert other.round_id.parameters != one.parameters
     assert other.round_id.plan == one.plan
 
@@ -179,9 +129,9 @@ def test_a_session_goes_on_in_another_process_where_it_was_put_away():
 
 
 def test_vectors_of_another_shape_have_norms_of_their_own():
-    kinds = {kind_of(PART.layout(0)), kind_of(PART.layout(1))}
-    kinds.add(kind_of(group({n: np.zeros(s) for n, s in PART.shape.trained.items()}).layout(0)))
-    assert len(kinds) == 3
+    experts = group({n: np.zeros(s) for n, s in PART.shape.trained.items()})
+    layouts = (PART.layout(0), PART.layout(1), experts.layout(0))
+    assert len({kind_of(layout) for layout in layouts}) == 3
     assert kind_of(PART.layout(2)) == kind_of(PART.layout(0))
 
 
