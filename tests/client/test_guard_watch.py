@@ -11,6 +11,7 @@ from offered import (
     a_guard,
     a_proposal,
     a_situation,
+    cohort_of,
 )
 
 from proper_client.guard_record import Record, load_record, save_record
@@ -77,7 +78,7 @@ def test_a_damaged_record_is_never_a_fresh_start(vault, door):
         path.write_bytes(data)
         with pytest.raises(FormatError) as caught:
             Watch(a_guard(), vault, door)
-        assert "restore" in caught.value.hint
+        assert "enrol anew" in caught.value.hint
 
 
 # The vector leaves once
@@ -97,13 +98,14 @@ def test_a_vector_leaves_once_for_an_attempt_that_was_agreed_to(vault, door):
         (a_proposal(attempt=1), "old-round"),
         (a_proposal(serial=2), "old-round"),
         (a_proposal(run="cd" * 16), "old-round"),
+        (a_proposal(cohort=cohort_of(*range(13))), "old-round"),  # other terms
     ):
         for post in (watch, Watch(a_guard(), vault, door)):  # and after a restart
             with pytest.raises(Refusal) as caught:
                 post.before_sending(other)
             assert caught.value.name == name
     assert load_record(vault) == after
-    assert len(refusals(vault)) == 9
+    assert len(refusals(vault)) == 11
 
 
 def test_a_vector_in_clear_is_called_so(vault, door):
