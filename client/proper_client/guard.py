@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from proper_client.guard_record import Record, Run
+from proper_client.guard_record import Record, Run, hash_of
 from proper_client.guard_terms import Proposal, check_encoding, spent_in
 from proper_client.policy import Policy
 from proper_shared.offers import Offer
@@ -103,10 +103,9 @@ class Guard:
         """
         offer = proposal.offer
         run = record.runs.get(offer.run)
-        agreed = run and (run.serial, run.attempt) == (offer.serial, offer.attempt)
-        if run is None or not agreed:
+        if run is None or run.offer != hash_of(offer):
             raise Refusal(
-                "old-round", f"round {offer.serial} is not the one that was agreed to"
+                "old-round", f"round {offer.serial} is not what was agreed to last"
             )
         if run.left:
             raise Refusal(

@@ -7,6 +7,7 @@ Covered: a crash at any step, a file that was damaged (an error, never a fresh s
 Not covered: a person, or a backup, that puts an older file in its place.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -21,8 +22,8 @@ from proper_shared.privacy.accounting import Spent
 
 NAME = "record"
 _HINT = (
-    "restore it from a copy; without it this device cannot know what it agreed to, "
-    "so it takes part in nothing"
+    "enrol anew from a home of its own: without this file the device cannot know what "
+    "it agreed to, and an old copy would let it agree twice"
 )
 
 
@@ -32,6 +33,7 @@ class Run(BaseModel):
     Attributes:
         federation: whose run it is.
         serial, attempt: the last round that was agreed to.
+        offer: SHA-256 of its offer.
         rounds: how many were agreed to; attempts at one round count once.
         left: whether the vector of the last attempt left.
         vectors: attempts in which a vector left.
@@ -43,6 +45,7 @@ class Run(BaseModel):
     federation: Hex32
     serial: int = Field(ge=0)
     attempt: int = Field(ge=0)
+    offer: Hex32
     rounds: int = Field(ge=0)
     left: bool
     vectors: int = Field(ge=0)
@@ -114,6 +117,7 @@ class Record(BaseModel):
             federation=offer.federation,
             serial=offer.serial,
             attempt=offer.attempt,
+            offer=hash_of(offer),
             rounds=(old.rounds if old else 0) + (not again),
             left=False,
             vectors=old.vectors if old else 0,
@@ -138,6 +142,11 @@ class Record(BaseModel):
             losses=_losses(counts),
             bare=self.bare + (spent is None),
         )
+
+
+def hash_of(offer: Offer) -> str:
+    """Return SHA-256 of an offer as it is sent, in hexadecimal."""
+    return hashlib.sha256(offer.dump()).hexdigest()
 
 
 def _losses(counts: Mapping[Spent, int]) -> tuple[Loss, ...]:

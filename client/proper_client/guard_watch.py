@@ -1,15 +1,14 @@
 """The guard at its post: what it decides is kept and written down before it counts.
 
-Whoever speaks for this device asks `agree` before it answers an offer, and sends its
-vector through `send_vector` and no other way. What it refuses stands in the ledger.
+Whoever speaks for this device asks `agree` before it answers an offer in any way, and
+`before_sending` before it hands out a vector. What is refused stands in the ledger.
 
 Covered: a crash between any two steps; the record is then ahead of what was sent.
 Not covered: two processes in one home; the open ledger keeps the second one out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from proper_client.guard import Guard, Situation
 from proper_client.guard_record import Record, load_record, save_record
@@ -18,8 +17,6 @@ from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_client.vault import Vault
 from proper_shared.secagg.checks import Known, Refusal
-
-T = TypeVar("T")
 
 
 class Watch:
@@ -55,26 +52,25 @@ class Watch:
             self._keep(self.guard.check(proposal, self._record, situation))
         return self.guard.known(proposal.offer, situation.now)
 
-    def send_vector(
-        self, proposal: Proposal, data: bytes, wire: Callable[[bytes], T]
-    ) -> T:
-        """Send the vector of the attempt that was agreed to, once.
+    def before_sending(self, proposal: Proposal) -> tuple[Purpose, Place]:
+        """Count the vector of the attempt that was agreed to as gone, once.
 
         Args:
             proposal: the one that was agreed to.
-            data: the vector as it leaves, masked unless the offer says otherwise.
-            wire: sends it; what it returns is returned.
+
+        Returns:
+            How the bytes that leave now are to be called at the door.
 
         Raises:
-            Refusal: it left before, or the attempt was not agreed to; nothing is sent.
-            ConfigError: the record or the ledger cannot be written; nothing is sent.
+            Refusal: it left before, or the attempt was not agreed to; it must not
+                leave.
+            ConfigError: the record or the ledger cannot be written; it must not leave.
         """
         place = Place.of(proposal.offer, proposal.order)
         with self.recorded(place):
             self._keep(self.guard.check_sending(proposal, self._record))
         masked = proposal.offer.masked
-        purpose = Purpose.MASKED_UPDATE if masked else Purpose.UPDATE
-        return self._door.send(data, purpose, wire, place)
+        return (Purpose.MASKED_UPDATE if masked else Purpose.UPDATE), place
 
     @contextmanager
     def recorded(self, place: Place = NOWHERE) -> Iterator[None]:

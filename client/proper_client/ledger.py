@@ -193,6 +193,7 @@ class Door:
         self._ledger, self.coordinator = ledger, coordinator
         self._guard = threading.Lock()
         self._reserves: dict[Purpose, Reserve] = {}
+        self._refused: Refusal | None = None
 
     def send(
         self,
@@ -219,12 +220,14 @@ class Door:
         return wire(data)
 
     def refuse(self, refusal: Refusal, place: Place = NOWHERE) -> None:
-        """Write down that nothing leaves, and why.
+        """Write down that nothing leaves, and why; once, however often it is passed on.
 
         Raises:
             ConfigError: the ledger could not be written.
         """
-        self._ledger.refused(refusal, self.coordinator, place)
+        if refusal is not self._refused:
+            self._ledger.refused(refusal, self.coordinator, place)
+            self._refused = refusal
 
     def settle(self) -> None:
         """Give back all that was reserved and not used; the ledger is then exact.

@@ -11,13 +11,14 @@ from offered import (
     a_guard,
     a_proposal,
     a_situation,
+    cohort_of,
 )
 
 from proper_client.guard_record import Record, load_record, save_record
 from proper_client.guard_terms import spent_in
 from proper_client.guard_watch import Watch
 from proper_client.ledger import Door, Ledger
-from proper_client.ledger_entry import Entry, Purpose, read_ledger
+from proper_client.ledger_entry import Place, Purpose, read_ledger
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.privacy.accounting import epsilon_after
@@ -77,7 +78,7 @@ def test_a_damaged_record_is_never_a_fresh_start(vault, door):
         path.write_bytes(data)
         with pytest.raises(FormatError) as caught:
             Watch(a_guard(), vault, door)
-        assert "restore" in caught.value.hint
+        assert "enrol anew" in caught.value.hint
 
 
 # The vector leaves once
@@ -85,27 +86,33 @@ def test_a_damaged_record_is_never_a_fresh_start(vault, door):
 
 def test_a_vector_leaves_once_for_an_attempt_that_was_agreed_to(vault, door):
     watch = watch_of(a_guard(), vault, door)
-    sent = []
     with pytest.raises(Refusal) as caught:
-        watch.send_vector(a_proposal(), b"early", sent.append)
+        watch.before_sending(a_proposal())
     assert caught.value.name == "old-round"
     watch.agree(a_proposal(), a_situation())
-    watch.send_vector(a_proposal(), b"vector", sent.append)
-    for other in (a_proposal(), a_proposal(attempt=1), a_proposal(serial=2)):
-        with pytest.raises(Refusal) as caught:
-            Watch(a_guard(), vault, door).send_vector(other, b"again", sent.append)
-        assert caught.value.name in {"sent-already", "old-round"}
-    assert sent == [b"vector"]
-    left = [e for e in read_ledger(vault) if isinstance(e, Entry) and e.nbytes]
-    assert [(e.purpose, e.nbytes, e.serial) for e in left] == [("masked update", 6, 3)]
+    called = watch.before_sending(a_proposal())
+    assert called == ("masked update", Place("ab" * 16, 3, 0, "population"))
+    after = load_record(vault)
+    for other, name in (
+        (a_proposal(), "sent-already"),
+        (a_proposal(attempt=1), "old-round"),
+        (a_proposal(serial=2), "old-round"),
+        (a_proposal(run="cd" * 16), "old-round"),
+        (a_proposal(cohort=cohort_of(*range(13))), "old-round"),  # other terms
+    ):
+        for post in (watch, Watch(a_guard(), vault, door)):  # and after a restart
+            with pytest.raises(Refusal) as caught:
+                post.before_sending(other)
+            assert caught.value.name == name
+    assert load_record(vault) == after
+    assert len(refusals(vault)) == 11
 
 
-def test_a_vector_in_clear_is_written_down_as_such(vault, door):
+def test_a_vector_in_clear_is_called_so(vault, door):
     watch = watch_of(a_guard(allow_unmasked=True), vault, door)
     proposal = a_proposal(masked=False, bounds={})
     watch.agree(proposal, a_situation())
-    watch.send_vector(proposal, b"clear", len)
-    assert [entry.purpose for entry in read_ledger(vault)] == ["update"]
+    assert watch.before_sending(proposal)[0] == "update"
 
 
 # The budget
@@ -137,10 +144,12 @@ def test_a_round_that_came_to_nothing_costs_as_much_and_survives_a_restart(vault
     proposal = a_proposal(noise=NOISE)
     watch.agree(proposal, a_situation())
     assert not watch.record.losses  # nothing has left yet
-    known = []
-    watch.send_vector(proposal, b"x", lambda _: known.append(load_record(vault)))
-    assert known[0].spent() == {spent_in(proposal): 1}  # on the disk by then
-    assert load_record(vault) == known[0]
+    watch.before_sending(proposal)
+    assert load_record(vault).spent() == {spent_in(proposal): 1}
+    with pytest.raises(Refusal, match="epsilon would be"):  # and it counts
+        Watch(a_guard(epsilon_total=1e-3), vault, door).agree(
+            a_proposal(serial=4, noise=NOISE), a_situation()
+        )
 
 
 def test_against_everybody_the_same_rounds_cost_more():

@@ -120,7 +120,7 @@ def test_where_the_ledger_cannot_be_written_nothing_leaves(vault, ledger, monkey
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full)
             for _ in range(2):  # opened again, the disk is still full
-                with pytest.raises(ConfigError, match="cannot be written|is full"):
+                with pytest.raises(ConfigError, match=r"cannot be written|is full"):
                     door.send(b"two", purpose, wire)
         assert wire.sent == [b"one"]
     door.send(b"three", Purpose.SHARE, wire)
@@ -195,6 +195,13 @@ def test_a_refusal_has_its_name_its_words_and_no_bytes(vault, ledger):
     assert (entry.purpose, entry.nbytes, entry.messages) == ("refusal", 0, 0)
     assert (entry.name, entry.words) == ("small-cohort", "got 3, expected 10")
     assert (entry.run, entry.serial, entry.attempt) == ("ab" * 16, 7, 1)
+
+
+def test_a_refusal_that_is_passed_on_is_written_down_once(vault, ledger):
+    door, refusal = Door(ledger, WHERE), Refusal("small-cohort", "got 3")
+    for one in (refusal, refusal, Refusal("small-cohort", "got 3")):
+        door.refuse(one, PLACE)
+    assert [entry.name for entry in entries(vault)] == ["small-cohort"] * 2
 
 
 def test_words_from_elsewhere_stay_in_one_line(vault, ledger):
