@@ -62,7 +62,7 @@ class RunSite:
     @property
     def crowd(self) -> Crowd:
         """Who the members are to each other."""
-        return Crowd(len(self.members()), self.config.seed)
+        return _crowd(self)
 
     def signer(self, seat: int) -> Signer:
         """Return the identity of the member at this seat."""
@@ -96,6 +96,11 @@ def _dataset(config: RunConfig) -> Dataset:
         data = load_data(config.data, config.task, test_users=config.users)
         return replace(data, users=tuple(user for user in data.users if user.queries))
     return make_world(config.world or "tagging", config.seed, users=config.users)
+
+
+@functools.lru_cache(maxsize=2)
+def _crowd(site: RunSite) -> Crowd:
+    return Crowd(len(site.members()), site.config.seed)
 
 
 @functools.lru_cache(maxsize=1)

@@ -96,7 +96,7 @@ def test_ray_and_memory_agree(tmp_path, uninterrupted):
     assert ray.returncode == 0, ray.stderr
     result = json.loads(ray.stdout)
     assert result["counts"] == uninterrupted["counts"]
-    assert result["bytes"] == uninterrupted["bytes"]
+    assert result["bytes_up"] == uninterrupted["bytes_up"]
     for name, values in uninterrupted["values"].items():
         assert np.allclose(result["values"][name], values, rtol=0, atol=TOLERANCE)
     assert result["members"] == uninterrupted["members"]
