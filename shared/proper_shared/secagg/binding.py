@@ -117,7 +117,7 @@ class RoundId:
             b"".join(number.to_bytes(4, "big") for number in numbers),
             self.plan,
             self.parameters,
-            b"".join(cohort),
+            *cohort,
         )
 
 
