@@ -39,10 +39,10 @@ _HEADS = {label: f"{VERSION}/{label}/".encode() for label in Label}
 
 def framed(label: Label, *parts: bytes) -> bytes:
     """Return label and parts as one string, from which they can be told again."""
-    framed = _HEADS[label]
+    fields = [_HEADS[label]]
     for part in parts:
-        framed += len(part).to_bytes(4, "big") + part
-    return framed
+        fields += [len(part).to_bytes(4, "big"), part]
+    return b"".join(fields)
 
 
 def digest(label: Label, *parts: bytes) -> bytes:
@@ -117,7 +117,7 @@ class RoundId:
             b"".join(number.to_bytes(4, "big") for number in numbers),
             self.plan,
             self.parameters,
-            b"".join(cohort),
+            *cohort,
         )
 
 

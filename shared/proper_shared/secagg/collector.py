@@ -59,6 +59,12 @@ class Collector:
         ProtocolError: an identity in two seats, or no quorum exists for so many.
     """
 
+    _roster: Roster  # U1, once they joined
+    _sealed: dict[int, Bodies]  # by sender, then by receiver
+    _view: View  # with U2, once they dealt shares
+    _survivors: tuple[int, ...]  # U3, once their vectors came
+    _vectors: Bodies
+
     def __init__(
         self, round_id: RoundId, roster: Mapping[int, bytes], suite: Suite = STANDARD
     ) -> None:

@@ -8,12 +8,11 @@ Not covered: whose fault it is. A share that does not fit was forged by its hold
 dealt so by the owner of the secret.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 from proper_shared.errors import ProtocolError
 from proper_shared.secagg import shamir
-from proper_shared.secagg.binding import Label, framed
+from proper_shared.secagg.binding import Label, digest, two_bytes
 
 
 class UnrecoverableError(ProtocolError):
@@ -106,21 +105,23 @@ class Recovery:
             for row in rows.values()
             for share in row.values()
         )
-        root = hashlib.sha256(framed(Label.AUDIT, b"".join(said)))
-        mixed = {u: self._mix(root.digest(), row) for u, row in rows.items()}
+        root = digest(Label.AUDIT, *said)
+        chances = {
+            owner: int.from_bytes(
+                digest(Label.AUDIT, root, two_bytes(owner))[:16], "big"
+            )
+            for owner in next(iter(rows.values()))
+        }
+        mixed = {
+            u: sum(chances[owner] * share for owner, share in row.items())
+            % shamir.ORDER
+            for u, row in rows.items()
+        }
         try:
             found = self._decode(mixed)
         except ProtocolError:
             return  # each secret is looked at by itself, and says so if it is hopeless
         self._name(found, mixed)
-
-    @staticmethod
-    def _mix(root: bytes, row: Mapping[int, int]) -> int:
-        total = 0
-        for owner, share in row.items():
-            chance = hashlib.sha256(root + owner.to_bytes(2, "big")).digest()[:16]
-            total += int.from_bytes(chance, "big") * share
-        return total % shamir.ORDER
 
     def _name(self, found: shamir.Polynomial, shares: Mapping[int, int]) -> None:
         self.liars |= {

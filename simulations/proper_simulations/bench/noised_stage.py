@@ -39,9 +39,9 @@ class Step:
 
     batch: int = 4
     entries: int = 32
-    rate: float = 0.03
-    clip_norm: float = 0.6
-    server_rate: float = 4.0
+    rate: float = 0.02
+    clip_norm: float = 0.75
+    server_rate: float = 2.0
     momentum: float = 0.5
     at_once: int = 100
 
@@ -56,7 +56,7 @@ class Stage:
     """
 
     def __init__(self, task: Task, step: Step, seed: int) -> None:
-        lora = Lora(rank=1, alpha=2, targets=("v_proj", "o_proj"))
+        lora = Lora(rank=1, alpha=8, targets=("o_proj", "up_proj"))
         backbone = load_backbone("nano")
         self.step, self.seed = step, seed
         self.encoder = Encoder(backbone.tokenizer, task)

@@ -90,6 +90,33 @@ def test_two_views_of_the_roster_come_to_no_agreement(without):
     two_rosters()  # unnoticed
 
 
+def two_lists_of_sharers():
+    """Tell half of the members that another one dealt no shares."""
+    lies = Lies(network_of(N))
+    network = lies.network
+    collector = network.collector
+    for _ in range(2):
+        network.step(collector)
+    fewer = EVERYBODY[:9]
+    for place, request in collector.requests().items():
+        sharers, sealed = messages.read_deal(request[33:], place, N)
+        if 5 <= place < 9:
+            sharers = fewer
+            del sealed[9]
+        body = messages.write_deal(sharers, sealed.values())
+        lies.ask(place, Phase.MASK, body)
+    signatures = lies.agree(fewer, fewer)
+    for place in fewer:
+        lies.ask(place, Phase.OPEN, messages.write_table(signatures))
+
+
+def test_two_lists_of_sharers_come_to_no_agreement(without):
+    with refused("no-agreement"):
+        two_lists_of_sharers()
+    without("agreed")
+    two_lists_of_sharers()  # unnoticed
+
+
 def two_models():
     """Give all but the victim a model on which their updates are zero.
 

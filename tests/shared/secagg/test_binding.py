@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_round import round_of
 
@@ -37,6 +37,7 @@ def test_the_context_changes_with_every_field():
 parts = st.lists(st.binary(max_size=5), max_size=4)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Label), parts, st.sampled_from(Label), parts)
 def test_what_is_framed_can_be_told_apart(one, left, other, right):
     same = one is other and left == right

@@ -5,7 +5,7 @@ import hmac
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proper_shared.errors import ProtocolError
@@ -104,6 +104,7 @@ def test_sealing_is_aes_256_gcm_as_in_its_specification_test_case_14():
     assert keys.unseal(bytes(32), sealed) == bytes(16)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 80 * 8 - 1))
 def test_every_flipped_bit_of_sealed_shares_is_noticed(bit):
     sealed = bytearray(keys.seal(b"k" * 32, b"m" * 64))
@@ -146,6 +147,7 @@ def test_every_flipped_bit_of_a_seed_gives_another_mask():
     assert 0.4 < flipped.mean(1).min() <= flipped.mean(1).max() < 0.6
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
 def test_two_seeds_never_give_one_mask(one, other):
     same = one == other
@@ -188,6 +190,7 @@ def test_points_of_low_order_are_known_in_all_their_forms(point):
         keys.agree(KeyPair.of(b"k" * 32), public)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32))
 def test_honest_keys_have_no_low_order_and_fit_the_field(seed):
     pair = KeyPair.of(seed)

@@ -4,7 +4,7 @@ import json
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_round import signer_of
 
@@ -75,6 +75,7 @@ def test_who_was_there_at_an_older_head_can_be_asked():
 lines = small_log().dump().split(b"\n")[:-1]
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(small_log().dump()) - 2), st.integers(0, 7))
 def test_every_flipped_bit_is_refused(place, bit):
     data = bytearray(small_log().dump())

@@ -1,7 +1,7 @@
 """Messages have one form each, and everything else is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proper_shared.errors import FormatError
@@ -12,11 +12,13 @@ places = st.sets(st.integers(0, 999)).map(sorted)
 adverts = st.binary(min_size=160, max_size=160).map(Advert.parse)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Phase), st.binary(min_size=32, max_size=32), st.binary())
 def test_headers_come_back(phase, context, body):
     assert messages.read(messages.write(phase, context, body)) == (phase, context, body)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 99), adverts, max_size=5))
 def test_rosters_come_back_in_ascending_places(entries):
     roster = Roster(dict(sorted(entries.items())))
@@ -24,6 +26,7 @@ def test_rosters_come_back_in_ascending_places(entries):
     assert list(Roster.parse(roster.dump(), 100)) == sorted(entries)
 
 
+@settings(deadline=None)
 @given(places, st.integers(0, 999))
 def test_deals_come_back(sharers, own):
     others = [place for place in sharers if place != own]
@@ -32,6 +35,7 @@ def test_deals_come_back(sharers, own):
     assert messages.read_deal(data, own, 1000) == (tuple(sharers), sealed)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_but_the_one_form_are_read(data):
     readers = [

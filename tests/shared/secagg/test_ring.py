@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proper_shared.errors import FormatError
@@ -10,6 +10,7 @@ from proper_shared.secagg.ring import WIDTHS, Ring
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_sum_of_elements_is_the_sum_of_integers(bits, data):
     ring, most = Ring(bits), (1 << (bits - 1)) // 4 - 1
@@ -20,6 +21,7 @@ def test_a_sum_of_elements_is_the_sum_of_integers(bits, data):
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_elements_survive_bytes_and_negation(bits, data):
     ring = Ring(bits)

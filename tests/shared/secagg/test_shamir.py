@@ -1,7 +1,7 @@
 """Shares give a secret back, fewer fit every secret, and liars are named."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_round import Drops
 
@@ -32,6 +32,7 @@ def test_published_shares_are_reproduced_and_combined():
     assert decode(SHARES, 2) == [SECRET, SLOPE]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_threshold_of_shares_gives_the_secret_back(data):
     secret = data.draw(st.integers(0, ORDER - 1))
@@ -45,6 +46,7 @@ def test_any_threshold_of_shares_gives_the_secret_back(data):
     assert evaluate(decode(shares, threshold), 0) == secret
 
 
+@settings(deadline=None)
 @given(st.integers(0, ORDER - 1), st.integers(0, ORDER - 1), st.integers(2, 6))
 def test_fewer_shares_fit_every_secret(secret, other, threshold):
     seen = dealt(secret, threshold, range(1, threshold))  # one too few
@@ -54,6 +56,7 @@ def test_fewer_shares_fit_every_secret(secret, other, threshold):
     assert {i: evaluate(fit, i) for i in seen} == seen
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_up_to_half_of_the_spare_shares_may_be_wrong(data):
     threshold = data.draw(st.integers(1, 5))
