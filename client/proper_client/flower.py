@@ -33,7 +33,7 @@ from proper_client.letters import (
     reply_of,
 )
 from proper_client.member import Member, State
-from proper_client.memory import NOTHING, Keeper, Memory, read_memory, write_memory
+from proper_client.node_state import NOTHING, Keeper, Memory, read_memory, write_memory
 from proper_shared.aggregation import Contribution
 from proper_shared.errors import ProtocolError
 from proper_shared.history import User

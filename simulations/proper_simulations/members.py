@@ -7,7 +7,7 @@ Nothing here is read by the coordinator.
 
 from pathlib import Path
 
-from proper_client.memory import Memory
+from proper_client.node_state import Memory
 from proper_shared.durable import write_file
 from proper_shared.errors import FormatError
 from proper_shared.tensors import pack, read_header, unpack
