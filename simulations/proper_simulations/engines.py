@@ -19,6 +19,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from proper_client.flower import PARTITION, Pair, Participant, Site, client_app
+from proper_coordinator.checks import Gauge
 from proper_coordinator.flower import Coordinator, Progress, StoppedError, server_app
 from proper_coordinator.store import Store
 from proper_shared.errors import ConfigError
@@ -192,7 +193,8 @@ def _require_ray() -> None:
 def _coordinator(job: Job, watch: Watch) -> Coordinator:
     plan = job.plan.model_copy(update={"min_nodes": job.nodes})
     store = Store(job.folder, job.identity)
-    return Coordinator(plan, store, watch, suite_for=suite_for)
+    gauge = None if job.canary is None else Gauge(job.canary)
+    return Coordinator(plan, store, watch, gauge, suite_for=suite_for)
 
 
 def _note(

@@ -50,6 +50,7 @@ class Job:
         plan: Cohorts and time-outs; it waits for all nodes, whatever it says.
         engine: Which of the two.
         actors: Processes of the ray engine; each loads the backbone once.
+        canary: Loss of a part on public texts; None where there are none.
     """
 
     nodes: int
@@ -58,6 +59,7 @@ class Job:
     plan: Plan = field(default_factory=Plan)
     engine: Engine = "memory"
     actors: int = 2
+    canary: Callable[["FederatedPart"], float | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -164,12 +164,14 @@ class Run:
         )
 
     def _job(self, name: str) -> Job:
+        canary = self.site.canary()
         return Job(
             nodes=len(self.members),
             folder=self.config.out / "work" / name,
             identity=self.identity,
             plan=self._plan(),
             engine=self.config.engine,
+            canary=None if canary is None else canary.measure,
         )
 
     def _plan(self) -> Plan:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 
 from proper_client.trainer import Trainer
 from proper_shared.backbone import Backbone, load_backbone
+from proper_shared.canary import Canary
+from proper_shared.encoding import Encoder
 from proper_shared.history import User, split_for_validation
+from proper_shared.method.stages import AdaptedModel
 from proper_shared.offers import Offer
 from proper_shared.rounds import FederatedPart
 from proper_shared.secagg.keys import Signer
@@ -19,6 +22,8 @@ from proper_simulations.dataset import Dataset
 from proper_simulations.lamp import load_data
 from proper_simulations.settings import Settings, settings_for
 from proper_simulations.worlds import make_world
+
+PUBLIC_PEOPLE, PUBLIC_ENTRIES = 10, 4
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,29 @@ class RunSite:
     def backbone(self) -> Backbone:
         """Load the backbone anew; whoever asks may wrap it."""
         return load_backbone(self.config.backbone)
+
+    def canary(self) -> Canary | None:
+        """Return what judges a part by public texts; None for real histories.
+
+        The public texts of a world are those of more of its people, who take no other
+        part in the run.
+        """
+        config, data = self.config, self.data
+        if config.data is not None:
+            return None
+        made = make_world(
+            config.world or "tagging",
+            config.seed,
+            others=len(data.others) + PUBLIC_PEOPLE,
+            users=0,
+        )
+        people = made.others[len(data.others) :]
+        entries = [entry for user in people for entry in user.profile[:PUBLIC_ENTRIES]]
+        backbone = self.backbone()
+        adapted = AdaptedModel(backbone.model, self.settings.method, config.seed)
+        adapted.add("population")
+        adapted.add("group")
+        return Canary(adapted, Encoder(backbone.tokenizer, data.task), entries)
 
     def trainer(self) -> Trainer:
         """Return the trainer of this process."""
