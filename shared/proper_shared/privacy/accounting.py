@@ -23,7 +23,7 @@ For integers D1 is at most D2 min(D2, sqrt(d)). Attempts add up, over all stages
 included whose sum was dropped: the vector had left. Nothing is gained from sampling,
 since the coordinator chooses whom it asks.
 
-Above the continuous Gaussian's exact epsilon this lies by 5 to 10 % at delta 1e-5 from
+Above the continuous Gaussian's exact epsilon this lies by 4 to 10 % at delta 1e-5 from
 epsilon 0.5 on; by more where epsilon is smaller or delta larger, since the conversion
 from Renyi curves loses more there.
 
