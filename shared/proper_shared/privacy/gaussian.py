@@ -28,7 +28,9 @@ from proper_shared.errors import ConfigError
 Stream = Callable[[int], bytes]  # how many bytes -> the next so many
 
 KEY_BYTES = 32
-SMALLEST, LARGEST = 0.25, 2.0**36  # variance: the theorems' least, and a table's most
+SMALLEST, LARGEST = 0.25, 2.0**44  # variance; the least is that of the accounting
+_WIDE = 2.0**30  # from here on of two tables, since one would hold a million entries
+_FINE, _STEP = 2.0**28, 1024  # variance of x; what y counts
 _BITS = 127  # of a look-up
 _TAIL = 13.4  # deviations; exp(-13.4^2 / 2) < 2^-129
 _WORKING = 256  # fractional bits in which the table is made
@@ -50,10 +52,15 @@ def keystream(key: bytes) -> Stream:
 
 
 def draw(variance: float, count: int, stream: Stream) -> NDArray[np.int64]:
-    """Draw `count` independent numbers, 16 bytes of the stream for each.
+    """Draw `count` independent numbers, 16 bytes of the stream for each, or 32.
+
+    A law wider than any table is x + 1024 y of two narrower ones. Completing the square
+    in the sum over y leaves a Gaussian of variance w >= 192 over shifted integers, so
+    each probability is that of the wide law to a part in 2^5000 (Micciancio, Walter
+    2017 build wide laws so).
 
     Args:
-        variance: s^2, from 1/4 to 2^36. The numbers' own variance is a little less:
+        variance: s^2, from 1/4 to 2^44. The numbers' own variance is a little less:
             by 15 % at 1/4, by less than 1e-6 of it from 1 on.
         count: how many.
         stream: of uniform bytes.
@@ -64,27 +71,42 @@ def draw(variance: float, count: int, stream: Stream) -> NDArray[np.int64]:
     Raises:
         ConfigError: the variance is outside of the range, or count is negative.
     """
-    if count < 0:
-        raise ConfigError(f"got {count} numbers to draw, expected 0 or more")
-    high, low = _table(_checked(variance))
-    words = np.frombuffer(stream(16 * count), "<u8").reshape(count, 2)  # (count, 2)
-    tops = words[:, 0].astype(np.uint64)
-    rests, negative = words[:, 1] >> np.uint64(1), (words[:, 1] & np.uint64(1)) == 1
-    sizes = np.searchsorted(high, tops, side="left")
-    nearest = high[np.minimum(sizes, len(high) - 1)]
-    for i in np.flatnonzero(nearest == tops):  # one in 2^50: the low half decides
-        end = np.searchsorted(high, tops[i], side="right")
-        sizes[i] += np.searchsorted(low[sizes[i] : end], rests[i], side="right")
-    return np.where(negative, -sizes, sizes).astype(np.int64)
+    _check(variance, count)
+    if variance < _WIDE:
+        return _look_up(float(variance), _words(stream, count, 2))
+    words = _words(stream, count, 4)
+    fine = _look_up(_FINE, words[:, :2])
+    coarse = _look_up((variance - _FINE) / _STEP**2, words[:, 2:])
+    return fine + _STEP * coarse
 
 
-def _checked(variance: float) -> float:
+def _check(variance: float, count: int) -> None:
     if not SMALLEST <= variance <= LARGEST:  # NaN is refused too
         raise ConfigError(
             f"got noise of variance {variance:g}, expected {SMALLEST} to {LARGEST:g}",
             hint="encode on a finer or a coarser grid",
         )
-    return float(variance)
+    if count < 0:
+        raise ConfigError(f"got {count} numbers to draw, expected 0 or more")
+
+
+def _words(stream: Stream, count: int, each: int) -> NDArray[np.uint64]:
+    """Return (count, each) words of 64 bits."""
+    words = np.frombuffer(stream(8 * each * count), "<u8")
+    return words.astype(np.uint64).reshape(count, each)
+
+
+def _look_up(variance: float, words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the numbers that uniform words (n, 2) stand for, (n,)."""
+    high, low = _table(variance)
+    tops, rests = words[:, 0], words[:, 1] >> np.uint64(1)
+    negative = (words[:, 1] & np.uint64(1)) == 1
+    sizes = np.searchsorted(high, tops, side="left")
+    nearest = high[np.minimum(sizes, len(high) - 1)]
+    for i in np.flatnonzero(nearest == tops):  # one in 2^45: the low half decides
+        end = np.searchsorted(high, tops[i], side="right")
+        sizes[i] += np.searchsorted(low[sizes[i] : end], rests[i], side="right")
+    return np.where(negative, -sizes, sizes).astype(np.int64)
 
 
 @lru_cache(maxsize=4)
