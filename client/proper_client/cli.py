@@ -4,6 +4,7 @@ Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
 import os
+import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,3 +151,56 @@ def policy(*, home: Path | None) -> None:
 
     place = home or default_home(os.environ)
     click.echo(plain("\n".join(describe(load_policy(place), place))))
+
+
+@main.command()
+@click.argument("invitation", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("enrolment.json"),
+    show_default=True,
+    help="Where to write the file that goes back to the coordinator.",
+)
+@_home
+@_debug
+@friendly(interrupted="no key is kept; the same command starts again")
+def enroll(*, invitation: Path, out: Path, home: Path | None) -> None:
+    """Accept the file INVITATION: make keys for this device, and an answer."""
+    from proper_client.enrolment import enroll as join  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    membership = join(invitation, out, Vault(home or default_home(os.environ)))
+    for name, value in membership.fingerprints.items():
+        click.echo(plain(f"{name:<13} {value}"))
+    click.echo(plain(f"Send {out} back to the coordinator. It holds no secret."))
+    click.echo("Compare the fingerprints with theirs; then: proper-client participate")
+
+
+@main.command()
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path),
+    help="Your entries in a JSON file [default: the one of the last time].",
+)
+@click.option("--backbone", help="Folder of the federation's backbone, if it moved.")
+@click.option("--once", is_flag=True, help="End when nothing more is asked for 30 s.")
+@_home
+@_debug
+@friendly(interrupted="you are out of this round; the same command takes part again")
+def participate(
+    *, history: Path | None, backbone: str | None, once: bool, home: Path | None
+) -> None:
+    """Take part in the federation until Ctrl-C; your history stays here."""
+    from proper_shared.environment import quiet  # noqa: PLC0415
+
+    quiet(os.environ)  # before Flower is imported
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    from proper_client.device import Device, site_of  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    vault = Vault(home or default_home(os.environ))
+    device = Device(vault, site_of(vault, history, backbone))
+    click.echo("taking part; Ctrl-C ends it")
+    click.echo(f"answered {device.participate(once=once)} messages")

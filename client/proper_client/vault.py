@@ -188,6 +188,28 @@ class Vault:
             data = path.read_bytes()
         return parse_object(data, path.name)
 
+    def write_state(self, name: str, data: bytes) -> None:
+        """Replace the state `name` of a federation, in one step.
+
+        Raises:
+            ConfigError: the name is unfit, the disk is full or not writable. What was
+                there is as it was.
+        """
+        path = self._federation(name, _SUFFIX)
+        with self._explained():
+            self._make(path.parent)
+            write_file(path, data, FILE_MODE)
+
+    def read_state(self, name: str) -> bytes | None:
+        """Return the state `name` of a federation, if there is one.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+        """
+        path = self._federation(name, _SUFFIX)
+        with self._explained():
+            return path.read_bytes() if path.exists() else None
+
     @property
     def _folder(self) -> Path:
         return self.home / "personal"

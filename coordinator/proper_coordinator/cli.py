@@ -1,10 +1,28 @@
-"""`proper-coordinator`: options in, functions called, errors out. No logic here."""
+"""`proper-coordinator`: options in, functions called, errors out. No logic here.
 
+Imports stand inside the commands, so that `--help` is there at once.
+"""
+
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from proper_shared.friendly import friendly, plain
+
+_dir = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("federation"),
+    show_default=True,
+    help="Folder of the deployment.",
+)
+_debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,10 +33,115 @@ def main() -> None:
 
 @main.command()
 @click.argument("release", type=click.Path(path_type=Path))
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@_debug
 @friendly(interrupted="nothing was changed")
 def inspect(release: Path) -> None:
     """Show what the folder RELEASE holds, and verify its files."""
-    from proper_coordinator.inspection import describe  # noqa: PLC0415 - --help is fast
+    from proper_coordinator.inspection import describe  # noqa: PLC0415
 
     click.echo(plain("\n".join(describe(release))))
+
+
+@main.command()
+@click.option("--address", help="HOST:PORT by which clients reach this machine.")
+@click.option("--host", multiple=True, help="Another name or address of it.")
+@click.option("--set", "chosen", multiple=True, help="A line of coordinator.toml.")
+@_dir
+@_debug
+@friendly(interrupted="nothing was made")
+def init(
+    *, folder: Path, address: str | None, host: tuple[str, ...], chosen: tuple[str, ...]
+) -> None:
+    """Make keys, an authority for TLS, and the settings of a federation."""
+    from proper_coordinator.authority import fingerprint  # noqa: PLC0415
+    from proper_coordinator.deployment import make_deployment  # noqa: PLC0415
+    from proper_coordinator.settings import FILE, parse_settings  # noqa: PLC0415
+
+    lines = [*([f'address = "{address}"'] if address else []), *chosen]
+    settings = parse_settings("\n".join(lines))
+    made = make_deployment(folder, settings, host, datetime.now(UTC))
+    click.echo(plain(f"made {folder}; look through {folder / FILE}"))
+    click.echo(f"authority {fingerprint(made.ca_certificate)}")
+    click.echo(plain(f"next: proper-coordinator up --dir {folder}"))
+
+
+@main.command()
+@_dir
+@_debug
+@friendly(interrupted="stopped; `up` starts it again, nothing is lost")
+def up(*, folder: Path) -> None:
+    """Run what clients connect to, until Ctrl-C."""
+    from proper_coordinator.running import keep_up  # noqa: PLC0415
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    keep_up(folder, os.environ, stop, lambda line: click.echo(plain(line)))
+
+
+@main.command()
+@click.option("--name", help="What you call the person.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write [default: NAME.invitation.json].",
+)
+@_dir
+@_debug
+@friendly(interrupted="look with `status` whether the person was invited")
+def invite(*, folder: Path, name: str | None, out: Path | None) -> None:
+    """Write an invitation for one person; send it in a way that you trust."""
+    from proper_coordinator.joining import write_invitation  # noqa: PLC0415
+
+    click.echo(plain("\n".join(write_invitation(folder, name, out))))
+
+
+@main.command()
+@click.argument("enrolment", type=click.Path(path_type=Path))
+@_dir
+@_debug
+@friendly(interrupted="look with `status` whether the person was admitted")
+def admit(*, folder: Path, enrolment: Path) -> None:
+    """Admit the device whose answer is in the file ENROLMENT."""
+    from proper_coordinator.joining import take_in  # noqa: PLC0415
+
+    click.echo(plain("\n".join(take_in(folder, enrolment))))
+
+
+@main.command()
+@_dir
+@_debug
+@friendly(interrupted="the last complete round is kept; go on with `resume`")
+def run(*, folder: Path) -> None:
+    """Train the federation's parts, one round after the other."""
+    _lead(folder, begun=False)
+
+
+@main.command()
+@_dir
+@_debug
+@friendly(interrupted="the last complete round is kept; go on with `resume`")
+def resume(*, folder: Path) -> None:
+    """Go on from the last complete round."""
+    _lead(folder, begun=True)
+
+
+@main.command()
+@_dir
+@_debug
+@friendly(interrupted="nothing was changed")
+def status(*, folder: Path) -> None:
+    """Show members, rounds, and who dropped out of the last one."""
+    from proper_coordinator.deployment import open_deployment  # noqa: PLC0415
+    from proper_coordinator.progress import describe  # noqa: PLC0415
+
+    click.echo(plain("\n".join(describe(open_deployment(folder)))))
+
+
+def _lead(folder: Path, *, begun: bool) -> None:
+    from proper_coordinator.running import go_on  # noqa: PLC0415
+    from proper_shared.progress import Progress  # noqa: PLC0415
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    go_on(folder, os.environ, Progress(sys.stderr), begun=begun)

@@ -193,6 +193,18 @@ class Store:
         write_file(self.folder / INDEX, text.encode())
 
 
+def read_rounds(folder: Path) -> dict[str, tuple[Round, ...]]:
+    """Return the logs in a folder of checkpoints without touching it.
+
+    Raises:
+        FormatError: the index is malformed.
+    """
+    if not (folder / INDEX).is_file():
+        return {}
+    parts = _read_index(folder / INDEX).parts
+    return {stage: record.rounds for stage, record in parts.items()}
+
+
 def _read_index(path: Path) -> _Index:
     try:
         index = _Index.model_validate_json(path.read_bytes())

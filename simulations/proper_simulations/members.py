@@ -8,11 +8,8 @@ Nothing here is read by the coordinator.
 from pathlib import Path
 
 from proper_client.node_state import Memory
+from proper_client.memory import from_bytes, to_bytes
 from proper_shared.durable import write_file
-from proper_shared.errors import FormatError
-from proper_shared.tensors import pack, read_header, unpack
-
-BEFORE, AFTER = "before/", "after/"
 
 
 class FolderKeeper:
@@ -35,22 +32,7 @@ class FolderKeeper:
         path = self._path(seat)
         if not path.is_file():
             return None
-        data = path.read_bytes()
-        arrays = unpack(data, path.name)
-        last = read_header(data, path.name).metadata
-        if last.keys() != {"stage", "round"} or not last["round"].isdigit():
-            raise FormatError(f"{path} does not say to which round it belongs")
-        before = {
-            name.removeprefix(BEFORE): array
-            for name, array in arrays.items()
-            if name.startswith(BEFORE)
-        }
-        after = {
-            name.removeprefix(AFTER): array
-            for name, array in arrays.items()
-            if name.startswith(AFTER)
-        }
-        return Memory((last["stage"], int(last["round"])), before, after)
+        return from_bytes(path.read_bytes(), path.name)
 
     def save(self, seat: int, memory: Memory) -> None:
         """Replace what is saved for this seat, unless there is nothing to say.
@@ -60,12 +42,8 @@ class FolderKeeper:
         """
         if not memory.before and not memory.after:
             return
-        stage, number = memory.last
-        arrays = {BEFORE + name: array for name, array in memory.before.items()}
-        arrays |= {AFTER + name: array for name, array in memory.after.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
-        data = pack(arrays, {"stage": stage, "round": str(number)})
-        write_file(self._path(seat), data, 0o600)
+        write_file(self._path(seat), to_bytes(memory), 0o600)
 
     def _path(self, seat: int) -> Path:
         return self.folder / f"{seat:06d}.safetensors"

@@ -1,0 +1,148 @@
+"""One person's device in a federation: vault, history, trainer and the way out.
+
+Covered: what is sent goes through the ledger; what is learnt stays in the vault.
+Not covered: what a coordinator may ask for is for `policy` to say.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proper_client.enrolment import NODE, Membership, membership_in
+from proper_client.flower import Participant, Site
+from proper_client.ledger import Door, Ledger
+from proper_client.memory import VaultKeeper
+from proper_client.participation import Participation
+from proper_client.policy import load_policy
+from proper_client.resident import MIB, Fleet, Seat
+from proper_client.vault import Vault
+from proper_shared.errors import ConfigError
+from proper_shared.history import User, load_history
+from proper_shared.method.config import Recipe
+from proper_shared.tasks import get_task
+
+if TYPE_CHECKING:
+    from proper_client.trainer import Trainer
+
+# How a user LoRA is trained before the router's warm start; see docs/log.md.
+PERSONAL = Recipe(learning_rate=4e-3, steps=30, caution=20)
+HISTORY = "history"
+
+
+@dataclass(frozen=True)
+class DeviceSite:
+    """The one person of a device, and what trains them.
+
+    Attributes:
+        membership: of the device.
+        history: file of the person's entries.
+        backbone: in the place of the invitation's, if it lies elsewhere here.
+    """
+
+    membership: Membership
+    history: Path
+    backbone: str | None = None
+
+    @cached_property
+    def person(self) -> User:
+        """The person.
+
+        Raises:
+            DataError: the history is wrong, or for another task.
+        """
+        _, person = load_history(self.history, self.membership.invitation.task)
+        return person
+
+    def user(self, seat: int) -> User:
+        """Return the person, at the one seat of this device."""
+        if seat != self.membership.invitation.number:
+            raise IndexError(seat)
+        return self.person
+
+    def trainer(self) -> "Trainer":
+        """Load what trains; it takes seconds, and happens at the first order."""
+        from proper_client.trainer import Trainer  # noqa: PLC0415  torch is slow
+        from proper_shared.backbone import load_backbone  # noqa: PLC0415
+
+        invitation = self.membership.invitation
+        return Trainer(
+            load_backbone(self.backbone or invitation.backbone),
+            get_task(invitation.task),
+            invitation.method,
+            PERSONAL,
+            invitation.seed,
+        )
+
+
+def site_of(vault: Vault, history: Path | None, backbone: str | None) -> DeviceSite:
+    """Return the person of a device, whose history is remembered from the last time.
+
+    Raises:
+        ConfigError: no history was ever given.
+        DataError: this device is in no federation, or the history is wrong.
+    """
+    membership = membership_in(vault)
+    if history is None:
+        place = (vault.read_record(HISTORY) or {}).get("file")
+        if not isinstance(place, str):
+            raise ConfigError(
+                "got no history to learn from",
+                hint="give it once: proper-client participate --history my.json",
+            )
+        history = Path(place)
+    site = DeviceSite(membership, history.resolve(), backbone)
+    site.user(membership.invitation.number)  # a fault in it is said now
+    vault.write_record(HISTORY, {"file": str(site.history)})
+    return site
+
+
+@dataclass
+class Device:
+    """Takes part for one person.
+
+    Attributes:
+        vault: the private files.
+        site: the person, and what trains.
+        stop: set it to end.
+    """
+
+    vault: Vault
+    site: Site
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def participate(self, *, once: bool = False) -> int:
+        """Take part until `stop`; return how many messages were answered.
+
+        Raises:
+            ConfigError: the ledger is open elsewhere or cannot be written.
+            DataError: this device is in no federation.
+        """
+        membership = membership_in(self.vault)
+        invitation = membership.invitation
+        seat = Seat(
+            invitation.address,
+            invitation.ca_certificate,
+            membership.node_key,
+            load_policy(self.vault.home).max_object_mib * MIB,
+        )
+        keeper = VaultKeeper(self.vault, invitation.federation)
+        participant = Participant(self.site, keeper)
+        with Ledger(self.vault) as ledger, Door(ledger, invitation.address) as door:
+            loop = Participation(
+                Fleet(seat, door, self._node_id()),
+                door,
+                participant.answer,
+                invitation.number,
+                self.stop,
+            )
+            return loop.run(once=once, arrived=self._note)
+
+    def _node_id(self) -> int:
+        """Return Flower's number of this device, if it was there before."""
+        found = (self.vault.read_record(NODE) or {}).get("id")
+        return found if isinstance(found, int) else 0
+
+    def _note(self, node_id: int) -> None:
+        self.vault.write_record(NODE, {"id": node_id})

@@ -1,0 +1,138 @@
+"""Lead the federation of a deployment.
+
+Training stands in checkpoints on this disk and nowhere else: whoever leads goes on from
+the last complete round, whether the leader, Flower or the whole machine was killed.
+
+Covered: a run that Flower took away (another one is begun), settings that were changed
+under a run (refused by the store).
+Not covered: two coordinators in two copies of one folder.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from proper_coordinator.deployment import CHECKPOINTS, Deployment
+from proper_coordinator.flower import Coordinator, Progress
+from proper_coordinator.members import read_members
+from proper_coordinator.plan import Plan
+from proper_coordinator.store import Store
+from proper_coordinator.superlink import LostRunError, SuperLink
+from proper_shared.rounds import FederatedPart
+
+if TYPE_CHECKING:
+    from proper_shared.parts import Blueprint
+
+MAX_LOST = 20  # runs in a row that Flower may take away without a round between
+
+_log = logging.getLogger(__name__)
+
+Parts = Callable[[], Iterable[FederatedPart]]
+
+
+@dataclass
+class Leader:
+    """Leads one deployment.
+
+    Attributes:
+        deployment: whose.
+        parts: makes all parts anew, as they are before the first round.
+        watch: called after each complete round.
+        facts: all that the result depends on besides the settings.
+    """
+
+    deployment: Deployment
+    parts: Parts
+    watch: Callable[[Progress], None] = lambda _: None
+    facts: tuple[str, ...] = ()
+    _rounds: int = field(default=0, init=False)
+
+    def run(self) -> None:
+        """Train all parts to their end, from wherever they stand.
+
+        Raises:
+            ConfigError: another process leads, or the settings were changed.
+            AwayError: the SuperLink does not answer.
+            ProtocolError: see `Coordinator.run`.
+        """
+        with self.deployment.alone("run"):
+            link = link_of(self.deployment)
+            keys = [m.node_key for m in read_members(self.deployment) if m.node_key]
+            link.admit(keys)
+            lost = 0
+            while True:
+                before = self._rounds
+                try:
+                    with link.lead() as grid:
+                        self._coordinator().run(grid, self.parts())
+                except LostRunError as error:
+                    lost = 1 if self._rounds > before else lost + 1
+                    if lost > MAX_LOST:
+                        raise
+                    _log.warning("%s; beginning another run", error)
+                else:
+                    return
+
+    def _coordinator(self) -> Coordinator:
+        store = Store(self.deployment.room(CHECKPOINTS), self._identity())
+        return Coordinator(plan_of(self.deployment), store, self._note)
+
+    def _note(self, progress: Progress) -> None:
+        self._rounds += 1
+        self.watch(progress)
+
+    def _identity(self) -> str:
+        """Return a hash of all that the result depends on."""
+        settings = self.deployment.settings
+        network = {"address", "listen", "inner_port", "max_upload_mib"}
+        waiting = {"join_timeout_s", "round_timeout_s", "poll_s", "min_clients"}
+        chosen = settings.model_dump_json(exclude=network | waiting)
+        facts = (self.deployment.federation, chosen, *self.facts)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def link_of(deployment: Deployment) -> SuperLink:
+    """Return the way to a deployment's SuperLink."""
+    return SuperLink(
+        deployment.inner_address, deployment.ca_certificate, deployment.runtime_secret
+    )
+
+
+def plan_of(deployment: Deployment) -> Plan:
+    """Return who takes part, and how long to wait."""
+    settings = deployment.settings
+    return Plan(
+        cohort_size=settings.cohort_size,
+        seed=settings.seed,
+        min_nodes=settings.min_clients,
+        join_timeout_s=settings.join_timeout_s,
+        round_timeout_s=settings.round_timeout_s,
+        poll_s=settings.poll_s,
+    )
+
+
+def blueprint_of(deployment: Deployment) -> "tuple[Blueprint, str]":
+    """Return what the parts are on the deployment's backbone, and its fingerprint.
+
+    Raises:
+        ModelError: the backbone is not there or does not fit.
+    """
+    from proper_shared.backbone import load_backbone  # noqa: PLC0415  torch is slow
+    from proper_shared.method.stages import AdaptedModel  # noqa: PLC0415
+    from proper_shared.parts import Blueprint  # noqa: PLC0415
+
+    settings = deployment.settings
+    backbone = load_backbone(settings.backbone)
+    adapted = AdaptedModel(backbone.model, settings.method, settings.seed)
+    adapted.add("population")
+    adapted.add("group")
+    return Blueprint(adapted, settings.seed), backbone.fingerprint
+
+
+def lead(deployment: Deployment, watch: Callable[[Progress], None]) -> None:
+    """Train what the settings say; see `Leader.run`."""
+    blueprint, fingerprint = blueprint_of(deployment)
+    settings = deployment.settings
+    Leader(deployment, lambda: blueprint.parts(settings), watch, (fingerprint,)).run()

@@ -1,0 +1,137 @@
+"""Who was invited to a deployment, and who came.
+
+Each invitation is a seat with a secret of its own. An enrolment that proves the secret
+takes the seat, once; the secret is then thrown away.
+
+Covered: an enrolment that nobody was invited to, that comes twice, or takes a key that
+another member has; a crash at any step.
+Not covered: two processes that write at the same time (the caller holds a lock).
+"""
+
+import secrets
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from proper_coordinator.deployment import SECRET, Deployment
+from proper_shared.durable import write_file
+from proper_shared.errors import ConfigError, FormatError
+from proper_shared.invitations import Enrolment, Invitation
+
+FILE = "members.json"
+
+
+class Member(BaseModel):
+    """One seat.
+
+    Attributes:
+        number: of the seat, from 0.
+        name: what the operator calls the person.
+        secret: of the invitation; gone once the seat is taken.
+        node_key: PEM, by which Flower knows the device; None until then.
+        identity: Ed25519 key of the device, hex; None until then.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    name: str
+    secret: str | None
+    node_key: str | None = None
+    identity: str | None = None
+
+
+class _Register(BaseModel):
+    """The whole of `members.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: tuple[Member, ...] = ()
+
+
+def read_members(deployment: Deployment) -> tuple[Member, ...]:
+    """Return all seats, taken or not.
+
+    Raises:
+        FormatError: the file is malformed.
+    """
+    path = deployment.path(FILE)
+    if not path.exists():
+        return ()
+    try:
+        return _Register.model_validate_json(path.read_bytes()).members
+    except ValidationError as error:
+        raise FormatError(
+            f"{path} is malformed at {error.errors()[0]['loc']}"
+        ) from None
+
+
+def invite(deployment: Deployment, name: str | None) -> Invitation:
+    """Make a seat and return the invitation to it.
+
+    Args:
+        deployment: to which.
+        name: of the person; `member-<number>` if None.
+
+    Raises:
+        ConfigError: there is such a name already.
+    """
+    members, settings = read_members(deployment), deployment.settings
+    number = len(members)
+    name = name or f"member-{number}"
+    if name in {member.name for member in members}:
+        raise ConfigError(f"{name!r} was invited already", hint="choose another name")
+    secret = secrets.token_hex(32)
+    invitation = Invitation(
+        federation=deployment.federation,
+        number=number,
+        name=name,
+        address=settings.address,
+        ca_certificate=deployment.ca_certificate.decode(),
+        coordinator=deployment.signing_key.public_key().public_bytes_raw().hex(),
+        secret=secret,
+        backbone=settings.backbone,
+        task=settings.task,
+        method=settings.method,
+        seed=settings.seed,
+    )
+    _write(deployment, (*members, Member(number=number, name=name, secret=secret)))
+    return invitation
+
+
+def admit(deployment: Deployment, enrolment: Enrolment) -> Member:
+    """Give a seat to who answers its invitation; return the member.
+
+    Raises:
+        FormatError: the enrolment is for another federation, or proves nothing.
+        ConfigError: the seat is taken, or a key is another member's.
+    """
+    members, claims = read_members(deployment), enrolment.claims
+    if claims.federation != deployment.federation:
+        raise FormatError("the enrolment is for another federation")
+    if claims.number >= len(members):
+        raise FormatError(f"nobody was invited to seat {claims.number}")
+    seat = members[claims.number]
+    if seat.secret is None:
+        raise ConfigError(
+            f"seat {seat.number} ({seat.name}) is taken",
+            hint="invite the person anew if their device changed",
+        )
+    enrolment.check(seat.secret)
+    if any(
+        {claims.node_key, claims.identity} & {m.node_key, m.identity} for m in members
+    ):
+        raise ConfigError("another member has one of these keys")
+    changes = {
+        "secret": None,
+        "node_key": claims.node_key,
+        "identity": claims.identity,
+    }
+    member = seat.model_copy(update=changes)
+    others = [m if m.number != member.number else member for m in members]
+    _write(deployment, tuple(others))
+    return member
+
+
+def _write(deployment: Deployment, members: tuple[Member, ...]) -> None:
+    text = _Register(members=members).model_dump_json(indent=1)
+    write_file(deployment.path(FILE), text.encode(), SECRET)
