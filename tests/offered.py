@@ -6,12 +6,12 @@ import numpy as np
 
 from proper_client.guard import Acquaintance, Guard, Situation
 from proper_client.guard_record import Record
-from proper_client.guard_terms import Proposal
 from proper_client.policy import Policy
 from proper_shared.method.config import Recipe
 from proper_shared.offers import Noise, Offer
 from proper_shared.packing import Layout
 from proper_shared.rounds import Order, Schedule
+from proper_shared.terms import Terms
 
 NOW = datetime(2026, 11, 21, 23, 30, tzinfo=timezone(timedelta(hours=1)))
 LONG_AGO, YESTERDAY = NOW - timedelta(days=400), NOW - timedelta(days=1)
@@ -34,10 +34,12 @@ def an_offer(**changes):
         "cohort": cohort_of(*range(12)),
         "masked": True,
         "ring_bits": 16,
-        "bounds": {"update": 1.0, "loss": 10.0},
         "noise": None,
     }
-    return Offer(**{**fields, **changes})
+    bounds = {"update": 1.0, "loss": 10.0}
+    if changes.get("noise") is None:
+        bounds["norms"] = 60.0  # norms are sent where no noise hides them
+    return Offer(**{**fields, "bounds": bounds, **changes})
 
 
 def an_order(**recipe):
@@ -47,7 +49,7 @@ def an_order(**recipe):
 
 
 def a_proposal(order=None, layout=LAYOUT, **changes):
-    return Proposal(an_offer(**changes), order or an_order(), layout)
+    return Terms(an_offer(**changes), order or an_order(), layout)
 
 
 def a_situation(**changes):

@@ -4,14 +4,16 @@ Covered: what is sent goes through the ledger; what is learnt stays in the vault
 Not covered: what a coordinator may ask for is for `policy` to say.
 """
 
+import os
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proper_client.enrolment import NODE, Membership, membership_in
-from proper_client.flower import Participant, Site
+from proper_client.flower import Learner, Participant
+from proper_client.guard_rounds import DeviceGate
 from proper_client.ledger import Door, Ledger
 from proper_client.memory import VaultKeeper
 from proper_client.participation import Participation
@@ -21,7 +23,12 @@ from proper_client.vault import Vault
 from proper_shared.errors import ConfigError
 from proper_shared.history import User, load_history
 from proper_shared.method.config import Recipe
+from proper_shared.offers import Offer
+from proper_shared.secagg.keys import Signer
+from proper_shared.summing import Me
 from proper_shared.tasks import get_task
+from proper_shared.terms import Terms
+from proper_shared.vectors.rounding import RandomBytes
 
 if TYPE_CHECKING:
     from proper_client.trainer import Trainer
@@ -98,18 +105,66 @@ def site_of(vault: Vault, history: Path | None, backbone: str | None) -> DeviceS
     return site
 
 
+class People(Protocol):
+    """Who sits at which seat, and what trains them."""
+
+    def user(self, seat: int) -> User:
+        """Return the person at a seat."""
+        ...
+
+    def trainer(self) -> Learner:
+        """Load what trains."""
+        ...
+
+
+@dataclass(frozen=True)
+class GuardedSite:
+    """The person of a device, behind the device's own identity and guard.
+
+    Attributes:
+        people: the person, and what trains.
+        identity: of the device.
+        gate: what it lets in.
+    """
+
+    people: People
+    identity: Signer
+    gate: DeviceGate
+
+    def user(self, seat: int) -> User:
+        """Return the person."""
+        return self.people.user(seat)
+
+    def trainer(self) -> Learner:
+        """Load what trains."""
+        return self.people.trainer()
+
+    def signer(self, seat: int) -> Signer:  # noqa: ARG002  a device has one seat
+        """Return the identity of the device."""
+        return self.identity
+
+    def me(self, seat: int, offer: Offer) -> Me:  # noqa: ARG002
+        """Return the device as it enters a round."""
+        known = self.gate.known(offer)
+        return Me(self.identity, known.members, known.min_cohort, known.min_vouched)
+
+    def rounding(self, seat: int, terms: Terms) -> RandomBytes:  # noqa: ARG002
+        """Return the system's random bytes."""
+        return os.urandom
+
+
 @dataclass
 class Device:
     """Takes part for one person.
 
     Attributes:
         vault: the private files.
-        site: the person, and what trains.
+        people: the person, and what trains.
         stop: set it to end.
     """
 
     vault: Vault
-    site: Site
+    people: People
     stop: threading.Event = field(default_factory=threading.Event)
 
     def participate(self, *, once: bool = False) -> int:
@@ -128,16 +183,28 @@ class Device:
             load_policy(self.vault.home).max_object_mib * MIB,
         )
         keeper = VaultKeeper(self.vault, invitation.federation)
-        participant = Participant(self.site, keeper)
         with Ledger(self.vault) as ledger, Door(ledger, invitation.address) as door:
+            gate = self._gate(membership, door)
+            site = GuardedSite(self.people, membership.signer, gate)
             loop = Participation(
                 Fleet(seat, door, self._node_id()),
                 door,
-                participant.answer,
+                Participant(site, keeper, gate).answer,
                 invitation.number,
                 self.stop,
+                gate.sort,
             )
             return loop.run(once=once, arrived=self._note)
+
+    def _gate(self, membership: Membership, door: Door) -> DeviceGate:
+        return DeviceGate(
+            self.vault,
+            door,
+            load_policy(self.vault.home),
+            membership.signer.identity,
+            bytes.fromhex(membership.invitation.federation),
+            len(self.people.user(membership.invitation.number).profile),
+        )
 
     def _node_id(self) -> int:
         """Return Flower's number of this device, if it was there before."""

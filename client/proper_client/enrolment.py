@@ -26,6 +26,7 @@ from proper_shared.invitations import (
     read_invitation,
     short,
 )
+from proper_shared.secagg.keys import HeldSigner
 
 RECORD = "membership"
 NODE = "node"
@@ -55,6 +56,11 @@ class Membership:
     invitation: Invitation
     node_key: ec.EllipticCurvePrivateKey
     identity: Ed25519PrivateKey
+
+    @property
+    def signer(self) -> HeldSigner:
+        """What signs for the device towards the other members."""
+        return HeldSigner(self.identity.private_bytes_raw())
 
     @property
     def fingerprints(self) -> dict[str, str]:

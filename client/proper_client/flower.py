@@ -30,6 +30,7 @@ from proper_client.letters import (
     check_session,
     introduction,
     read_letter,
+    read_log,
     reply_of,
 )
 from proper_client.member import Member, State
@@ -56,7 +57,6 @@ _log = logging.getLogger(__name__)
 Pair = tuple[Message, Context]
 OrderKey = tuple[str, bytes]
 Update = NDArray[np.float32]
-Session = tuple[tuple[int, int], Contribution]  # serial and attempt, and who answers
 
 
 class Learner(Protocol):
@@ -100,15 +100,50 @@ class Site(Protocol):
 
 
 class Gate(Protocol):
-    """Decides whether a device takes part in a round at all; see `guard`."""
+    """Decides what one device takes part in; see `guard_rounds`."""
 
-    def admit(self, seat: int, offer: Offer, order: Order) -> None:
-        """Remember the round and return, or refuse.
+    def see(self, log: bytes) -> None:
+        """Look at the membership log that the coordinator shows.
+
+        Raises:
+            ProtocolError: it is none, or does not extend what was seen before.
+        """
+        ...
+
+    def admit(self, terms: Terms) -> None:
+        """Agree to a round, on the disk, before anything is answered.
 
         Raises:
             ProtocolError: the device does not take part.
         """
         ...
+
+    def leaving(self, terms: Terms, request: bytes) -> None:
+        """Note what the answer to this request is, before it is made.
+
+        Raises:
+            ProtocolError: it must not leave.
+        """
+        ...
+
+    def refused(self, error: ProtocolError) -> None:
+        """Write down that something was refused."""
+        ...
+
+
+@dataclass(frozen=True)
+class Session:
+    """One round that a seat is in.
+
+    Attributes:
+        number: serial and attempt.
+        contribution: answers.
+        terms: of the round; None where the session came from another process.
+    """
+
+    number: tuple[int, int]
+    contribution: Contribution
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +201,7 @@ class Participant:
             try:
                 done = self._read(index, message, context)
             except ProtocolError as error:
-                contents[index] = Error(REFUSED, str(error))
+                contents[index] = self._refuse(error)
                 continue
             if isinstance(done, _Task):
                 opening = done.letter.opening
@@ -188,6 +223,8 @@ class Participant:
         """Answer what needs no training, and return a task for what does."""
         seat = _seat(context)
         if message.metadata.message_type == "query":
+            if self._gate is not None:
+                self._gate.see(read_log(message))
             return introduction(seat, self._signer(seat).identity.hex())
         letter = read_letter(message)
         if letter.opening is None:
@@ -209,23 +246,23 @@ class Participant:
             parameters = read_parameters(opening.parameters)
             self._orders[key] = parse_order(opening.header, parameters)
         order = self._orders[key]
-        if self._gate is not None:
-            self._gate.admit(seat, offer, order)
         if (opening.offer, key) not in self._terms:
             terms = Terms(offer, order, self._trainer.layout(order))
+            terms.check()
             self._terms[opening.offer, key] = terms
-        return self._terms[opening.offer, key]
+        terms = self._terms[opening.offer, key]
+        if self._gate is not None:
+            self._gate.admit(terms)
+        return terms
 
     def _later(self, seat: int, letter: Letter, context: Context) -> RecordDict:
         """Answer a later letter from the session that the first one opened."""
-        number, contribution = self._sessions.get(seat, (None, None))
+        session = self._sessions.get(seat)
         if self._portable:
-            number, contribution = self._take_up(seat, context)
-        if contribution is None or number != letter.session:
+            session = self._take_up(seat, context)
+        if session is None or session.number != letter.session:
             raise ProtocolError("got a letter of a session that is not open here")
-        reply = reply_of(contribution.answer(letter.request))
-        self._put_away(contribution, context)
-        return reply
+        return self._answer(session, letter.request, context)
 
     def _train(self, key: OrderKey, tasks: list[_Task]) -> list[Update | Error]:
         """Train the cohort of one order; if somebody spoils it, each trains alone."""
@@ -254,7 +291,7 @@ class Participant:
             request = task.letter.request
             reply = self._begin(task.seat, task.terms, update, request, context)
         except ProtocolError as error:
-            return Error(REFUSED, str(error))
+            return self._refuse(error)
         self._updates[task.seat] = key, update
         order = task.terms.order
         memory = Memory((order.stage, order.round), task.start, task.member.state)
@@ -269,26 +306,38 @@ class Participant:
         """Open a session with an update and answer its first request."""
         me, rounding = self._site.me(seat, terms.offer), self._site.rounding
         contribution = contribute(terms, me, update, rounding(seat, terms))
-        reply = reply_of(contribution.answer(request))
         number = terms.offer.serial, terms.offer.attempt
-        self._sessions[seat] = number, contribution
-        self._put_away(contribution, context)
-        return reply
+        self._sessions[seat] = Session(number, contribution, terms)
+        return self._answer(self._sessions[seat], request, context)
 
-    def _put_away(self, contribution: Contribution, context: Context) -> None:
-        """Write a session into the context, if another process may go on with it."""
+    def _answer(self, session: Session, request: bytes, context: Context) -> RecordDict:
+        """Answer from a session; one that refuses is over, and its secrets are gone."""
+        try:
+            if self._gate is not None and session.terms is not None:
+                self._gate.leaving(session.terms, request)
+            answer = session.contribution.answer(request)
+        except ProtocolError:
+            session.contribution.abort()
+            raise
         if self._portable:
-            context.state[SESSION] = ConfigRecord({**contribution.suspend()})
+            away = session.contribution.suspend()
+            context.state[SESSION] = ConfigRecord({**away})
+        return reply_of(answer)
 
-    def _take_up(self, seat: int, context: Context) -> Session | tuple[None, None]:
+    def _take_up(self, seat: int, context: Context) -> Session | None:
         """Return the session in the context, if there is one."""
         record = context.state.config_records.get(SESSION, ConfigRecord())
         found = {name: data for name, data in record.items() if isinstance(data, bytes)}
         if not found:
-            return None, None
+            return None
         offer = offer_of(found)
         contribution = resume(found, self._site.me(seat, offer))
-        return (offer.serial, offer.attempt), contribution
+        return Session((offer.serial, offer.attempt), contribution)
+
+    def _refuse(self, error: ProtocolError) -> Error:
+        if self._gate is not None:
+            self._gate.refused(error)
+        return Error(REFUSED, str(error))
 
     def _user(self, seat: int) -> User:
         try:

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from proper_client.guard_record import Record, Run, hash_of
-from proper_client.guard_terms import Proposal, check_encoding, spent_in
+from proper_client.guard_terms import spent_in
 from proper_client.policy import Policy
 from proper_shared.offers import Offer
 from proper_shared.privacy.accounting import epsilon_of
 from proper_shared.rounds import Order
 from proper_shared.secagg import checks
 from proper_shared.secagg.checks import Known, Refusal
+from proper_shared.terms import Terms
 
 MIB = 1 << 20
 
@@ -78,30 +79,30 @@ class Guard:
     federation: bytes
     members: Mapping[bytes, Acquaintance]
 
-    def check(self, proposal: Proposal, record: Record, situation: Situation) -> Record:
+    def check(self, terms: Terms, record: Record, situation: Situation) -> Record:
         """Return the record as it has to be kept before this round is answered.
 
         Raises:
             Refusal: the round is not one that this device takes part in.
         """
-        offer = proposal.offer
+        offer = terms.offer
         self._federation(offer)
         self._situation(situation)
         self._progress(offer, record)
         self._cohort(offer, record.runs.get(offer.run), situation.now)
-        self._work(proposal.order)
-        self._terms(proposal)
-        self._budget(proposal, record)
+        self._work(terms.order)
+        self._terms(terms)
+        self._budget(terms, record)
         return record.after_agreeing(offer)
 
-    def check_sending(self, proposal: Proposal, record: Record) -> Record:
+    def check_sending(self, terms: Terms, record: Record) -> Record:
         """Return the record as it has to be kept before the vector leaves.
 
         Raises:
             Refusal: the attempt was not agreed to, or its vector left before; or the
                 budget was spent meanwhile.
         """
-        offer = proposal.offer
+        offer = terms.offer
         run = record.runs.get(offer.run)
         if run is None or run.offer != hash_of(offer):
             raise Refusal(
@@ -111,8 +112,8 @@ class Guard:
             raise Refusal(
                 "sent-already", f"the vector of round {offer.serial} left before"
             )
-        self._budget(proposal, record)
-        return record.after_sending(offer, spent_in(proposal))
+        self._budget(terms, record)
+        return record.after_sending(offer, spent_in(terms))
 
     def known(self, offer: Offer, now: datetime) -> Known:
         """Return what the protocol of the round needs to know of the others."""
@@ -214,8 +215,8 @@ class Guard:
             if got > most:
                 raise Refusal(name, f"got {got}, expected at most {most}")
 
-    def _terms(self, proposal: Proposal) -> None:
-        offer, policy = proposal.offer, self.policy
+    def _terms(self, terms: Terms) -> None:
+        offer, policy = terms.offer, self.policy
         if not offer.masked and not policy.allow_unmasked:
             raise Refusal("not-masked", "got a round that shows each single update")
         for block, bound in sorted(offer.bounds.items()):
@@ -229,11 +230,10 @@ class Guard:
             raise Refusal(
                 "no-noise", "got a round without noise, expected differential privacy"
             )
-        if offer.masked:
-            check_encoding(proposal)
+        terms.check()
 
-    def _budget(self, proposal: Proposal, record: Record) -> None:
-        spent, policy = spent_in(proposal), self.policy
+    def _budget(self, terms: Terms, record: Record) -> None:
+        spent, policy = spent_in(terms), self.policy
         if policy.epsilon_total is None or spent is None:
             return
         if record.bare:

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 from proper_client.guard import Guard, Situation
 from proper_client.guard_record import Record, load_record, save_record
-from proper_client.guard_terms import Proposal
 from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_client.vault import Vault
 from proper_shared.secagg.checks import Known, Refusal
+from proper_shared.terms import Terms
 
 
 class Watch:
@@ -41,22 +41,22 @@ class Watch:
         """What was agreed to so far, as it is on the disk."""
         return self._record
 
-    def agree(self, proposal: Proposal, situation: Situation) -> Known:
+    def agree(self, terms: Terms, situation: Situation) -> Known:
         """Agree to a round, or refuse it; returns what the protocol needs to know.
 
         Raises:
             Refusal: and all is as it was, but for a line in the ledger.
             ConfigError: the record or the ledger cannot be written; nothing is agreed.
         """
-        with self.recorded(Place.of(proposal.offer, proposal.order)):
-            self._keep(self.guard.check(proposal, self._record, situation))
-        return self.guard.known(proposal.offer, situation.now)
+        with self.recorded(Place.of(terms.offer, terms.order)):
+            self._keep(self.guard.check(terms, self._record, situation))
+        return self.guard.known(terms.offer, situation.now)
 
-    def before_sending(self, proposal: Proposal) -> tuple[Purpose, Place]:
+    def before_sending(self, terms: Terms) -> tuple[Purpose, Place]:
         """Count the vector of the attempt that was agreed to as gone, once.
 
         Args:
-            proposal: the one that was agreed to.
+            terms: the one that was agreed to.
 
         Returns:
             How the bytes that leave now are to be called at the door.
@@ -66,10 +66,10 @@ class Watch:
                 leave.
             ConfigError: the record or the ledger cannot be written; it must not leave.
         """
-        place = Place.of(proposal.offer, proposal.order)
+        place = Place.of(terms.offer, terms.order)
         with self.recorded(place):
-            self._keep(self.guard.check_sending(proposal, self._record))
-        masked = proposal.offer.masked
+            self._keep(self.guard.check_sending(terms, self._record))
+        masked = terms.offer.masked
         return (Purpose.MASKED_UPDATE if masked else Purpose.UPDATE), place
 
     @contextmanager

@@ -79,6 +79,21 @@ def read_letter(message: Message) -> Letter:
     return Letter((int(str(session[0])), int(str(session[1]))), request, opening)
 
 
+def read_log(message: Message) -> bytes:
+    """Return the membership log that a question brings; empty if it brings none.
+
+    Raises:
+        ProtocolError: the message holds anything else.
+    """
+    content = message.content
+    if not content.keys():
+        return b""
+    record = content.array_records.get("log")
+    if content.keys() != {"log"} or record is None:
+        raise ProtocolError("got a question with other records, expected a log")
+    return _only(record, "bytes").data
+
+
 def _opening(
     configs: Mapping[str, ConfigRecord], arrays: Mapping[str, ArrayRecord]
 ) -> Opening:

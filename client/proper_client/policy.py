@@ -64,9 +64,7 @@ class Policy(BaseModel):
         default=2, description="most attempts at one round"
     )
     max_bound: Annotated[float, Unit("L2 norm"), Field(gt=0, allow_inf_nan=False)] = (
-        Field(
-            default=1000.0, description="largest bound to which a block may be clipped"
-        )
+        Field(default=1e6, description="largest bound to which a block may be clipped")
     )
     max_steps: Annotated[int, Unit("steps"), Field(ge=1)] = Field(
         default=1000, description="most optimiser steps in one round"

@@ -5,6 +5,7 @@
     ca.pem, ca-key.pem     the authority that clients trust
     server.pem, server-key.pem
     signing.key            Ed25519 seed, signs for the coordinator
+    membership.log         who belongs to it, in a chain that members pin
     runtime.secret         lets our own process, and no other, lead a run
     members.json           who was invited, and who came
     superlink/             Flower's database
@@ -32,11 +33,14 @@ from proper_coordinator.authority import new_papers
 from proper_coordinator.settings import FILE, Settings, load_settings, written
 from proper_shared.durable import write_file, write_folder
 from proper_shared.errors import ConfigError, FormatError
+from proper_shared.secagg.keys import HeldSigner
+from proper_shared.secagg.membership import Log
 from proper_shared.strict_json import parse_object
 
 SECRET, FOLDER = 0o600, 0o700
 FORMAT = "proper deployment 1"
 CHECKPOINTS = "checkpoints"
+LOG = "membership.log"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,16 @@ class Deployment:
         return Ed25519PrivateKey.from_private_bytes(
             self.path("signing.key").read_bytes()
         )
+
+    @property
+    def log(self) -> Log:
+        """Who belongs to the federation, signed entry by entry."""
+        return Log.parse(self.path(LOG).read_bytes())
+
+    @property
+    def signer(self) -> HeldSigner:
+        """What signs for the coordinator in the log."""
+        return HeldSigner(self.path("signing.key").read_bytes())
 
     @property
     def inner_address(self) -> str:
@@ -126,16 +140,19 @@ def make_deployment(
         )
     own = settings.address.rpartition(":")[0].strip("[]")
     papers = new_papers([own, *hosts], now)
+    key = Ed25519PrivateKey.generate().private_bytes_raw()
+    log = Log.found(HeldSigner(key), None, now.date())
     files = {
         "ca-key.pem": papers.ca_key,
         "ca.pem": papers.ca_certificate,
         "server-key.pem": papers.server_key,
         "server.pem": papers.server_certificate,
-        "signing.key": Ed25519PrivateKey.generate().private_bytes_raw(),
+        "signing.key": key,
+        LOG: log.dump(),
         "runtime.secret": secrets.token_bytes(32),
         FILE: written(settings).encode(),
         "deployment.json": json.dumps(
-            {"format": FORMAT, "federation": secrets.token_hex(32)}
+            {"format": FORMAT, "federation": log.federation.hex()}
         ).encode(),
     }
 

@@ -104,6 +104,8 @@ class Coordinator:
             none.
         stop: Set it from another thread to end the run with `StoppedError`.
         names: Of federation and run; None for a federation in one machine.
+        log: Of the federation's members, shown to the nodes; empty in a simulation.
+        identities: Who sits at which seat; None takes the nodes' word for it.
         suite_for: How signatures of a round are verified and secrets agreed on.
     """
 
@@ -113,6 +115,8 @@ class Coordinator:
     gauge: Gauge | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     names: Names | None = None
+    log: bytes = b""
+    identities: Mapping[int, str] | None = None
     suite_for: Callable[[Offer], Suite] = lambda _: STANDARD
 
     def run(self, grid: Grid, parts: Iterable[FederatedPart]) -> None:
@@ -129,7 +133,7 @@ class Coordinator:
             StoppedError: the run was asked to stop.
         """
         line = Line(grid, self.plan.poll_s, self.stop)
-        nodes = meet(line, self.plan)
+        nodes = meet(line, self.plan, self.log, self.identities)
         for number, part in enumerate(parts):
             self._run_part(line, nodes, part, number)
 

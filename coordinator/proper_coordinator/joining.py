@@ -4,6 +4,7 @@ Covered: a SuperLink that is not up (it is told when it is); two invitations at 
 Not covered: the way that the files take between people.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from proper_coordinator.deployment import SECRET, open_deployment
@@ -47,7 +48,7 @@ def take_in(folder: Path, enrolment_file: Path) -> list[str]:
     with enrolment_file.open("rb") as file:
         enrolment = read_enrolment(file.read(MAX_BYTES + 1), enrolment_file.name)
     with deployment.alone("invite"):
-        member = admit(deployment, enrolment)
+        member = admit(deployment, enrolment, datetime.now(UTC).date())
     claims = enrolment.claims
     return [
         f"admitted {member.name} at seat {member.number}",

@@ -114,8 +114,19 @@ class Line:
         return reply.content
 
 
-def meet(line: Line, plan: Plan) -> dict[int, Node]:
-    """Wait for the nodes and learn their seats and identities.
+def meet(
+    line: Line,
+    plan: Plan,
+    log: bytes = b"",
+    identities: Mapping[int, str] | None = None,
+) -> dict[int, Node]:
+    """Wait for the nodes, show them the log, and learn their seats and identities.
+
+    Args:
+        line: to the nodes.
+        plan: whom to wait for, and how long.
+        log: of the federation's members; empty in a simulation.
+        identities: who sits at which seat; None takes the nodes' word for it.
 
     Returns:
         The node of each seat that may take part, by ascending seat.
@@ -133,12 +144,14 @@ def meet(line: Line, plan: Plan) -> dict[int, Node]:
                 hint="start more clients, or ask for fewer with min_nodes",
             )
         line.pause()
-    letters = {number: RecordDict() for number in found}
+    shown = {"log": ArrayRecord({"bytes": raw(log)})} if log else {}
+    letters = {number: RecordDict({**shown}) for number in found}
     nodes: dict[int, Node] = {}
     for number, reply in line.ask("query", letters, deadline).items():
         seat, identity = _introduction(reply)
         taken = {node.identity for node in nodes.values()}
-        if seat is None or seat in nodes or identity in taken:
+        wrong = identities is not None and identities.get(seat or 0) != identity
+        if seat is None or seat in nodes or identity in taken or wrong:
             _log.warning("node %d has no seat of its own, it is left out", number)
         elif plan.seats is None or seat in plan.seats:
             nodes[seat] = Node(number, identity)

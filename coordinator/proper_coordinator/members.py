@@ -9,10 +9,11 @@ Not covered: two processes that write at the same time (the caller holds a lock)
 """
 
 import secrets
+from datetime import date
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from proper_coordinator.deployment import SECRET, Deployment
+from proper_coordinator.deployment import LOG, SECRET, Deployment
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.invitations import Enrolment, Invitation
@@ -98,8 +99,13 @@ def invite(deployment: Deployment, name: str | None) -> Invitation:
     return invitation
 
 
-def admit(deployment: Deployment, enrolment: Enrolment) -> Member:
+def admit(deployment: Deployment, enrolment: Enrolment, day: date) -> Member:
     """Give a seat to who answers its invitation; return the member.
+
+    Args:
+        deployment: where.
+        enrolment: the answer.
+        day: for the membership log.
 
     Raises:
         FormatError: the enrolment is for another federation, or proves nothing.
@@ -128,8 +134,18 @@ def admit(deployment: Deployment, enrolment: Enrolment) -> Member:
     }
     member = seat.model_copy(update=changes)
     others = [m if m.number != member.number else member for m in members]
+    # The log first: a crash leaves an entry for whom the seat is still free, no member
+    # whom the others do not know.
+    _add_to_log(deployment, bytes.fromhex(claims.identity), day)
     _write(deployment, tuple(others))
     return member
+
+
+def _add_to_log(deployment: Deployment, identity: bytes, day: date) -> None:
+    log = deployment.log
+    if identity not in log.members:
+        longer = log.add(deployment.signer, identity, day)
+        write_file(deployment.path(LOG), longer.dump(), SECRET)
 
 
 def _write(deployment: Deployment, members: tuple[Member, ...]) -> None:

@@ -71,6 +71,10 @@ class Contribution(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """Forget all secrets; nothing is answered after that."""
+        ...
+
     def suspend(self) -> dict[str, bytes]:
         """Return what another process needs to go on; for simulations alone.
 
@@ -98,6 +102,9 @@ class PlainContribution:
         if request != PLAIN:
             raise ProtocolError("got a request under masks, expected a plain one")
         return self._vector.tobytes()
+
+    def abort(self) -> None:
+        """Do nothing: a vector in clear is no secret."""
 
     def suspend(self) -> dict[str, bytes]:
         """Return nothing: there is one phase."""

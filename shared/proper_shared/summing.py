@@ -112,6 +112,10 @@ class MaskedContribution:
         """
         return self.member.answer(request)
 
+    def abort(self) -> None:
+        """Forget all secrets."""
+        self.member.abort()
+
     def suspend(self) -> dict[str, bytes]:
         """Return the whole session, secrets in clear; see `Member.snapshot`."""
         found = self.round_id

@@ -23,6 +23,7 @@ from proper_shared.orders import header_of
 from proper_shared.packing import Layout
 from proper_shared.rounds import Order
 from proper_shared.secagg.binding import RoundId
+from proper_shared.secagg.checks import Refusal
 from proper_shared.secagg.ring import Ring
 from proper_shared.vectors.bounds import (
     NORMS,
@@ -33,7 +34,7 @@ from proper_shared.vectors.bounds import (
     with_norms,
 )
 from proper_shared.vectors.clip import Blocks, clip
-from proper_shared.vectors.encoding import Encoding
+from proper_shared.vectors.encoding import Encoding, ring_for
 
 Bounds = dict[str, dict[str, float]]  # kind of vector -> block -> largest L2 norm
 # Of a bound over the geometric mean of the norms before. Norms of updates lie within
@@ -55,20 +56,33 @@ class Terms:
         offer: as the coordinator made it.
         order: beside it.
         layout: of an update for this order, (Q,).
-
-    Raises:
-        ProtocolError: offer and order do not fit together.
     """
 
     offer: Offer
     order: Order
     layout: Layout
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse an offer that does not fit the order.
+
+        Raises:
+            Refusal: its bounds are not those of the vector, or the sum could wrap.
+        """
         try:
+            blocks = self.blocks
+        except FormatError as error:
+            raise Refusal("odd-bounds", str(error)) from None
+        multiplier = self.offer.noise.multiplier if self.offer.noise else 0.0
+        try:
+            needed = ring_for(len(self.offer.cohort), blocks.size, multiplier).bits
             _ = self.encoding
         except FormatError as error:
-            raise ProtocolError(f"got an offer that does not fit: {error}") from None
+            raise Refusal("ring-too-small", str(error)) from None
+        if self.offer.ring_bits < needed:
+            raise Refusal(
+                "ring-too-small",
+                f"got a ring of {self.offer.ring_bits} bits, expected {needed} or more",
+            )
 
     @property
     def probing(self) -> bool:

@@ -344,14 +344,22 @@ def test_an_order_that_is_offered_again_is_not_trained_again():
 
 
 class Closed:
-    def admit(self, seat, offer, order):  # noqa: ARG002
-        raise ProtocolError(f"no round for {seat}")
+    def __init__(self):
+        self.words = []
+
+    def admit(self, terms):
+        raise ProtocolError(f"no round {terms.offer.serial}")
+
+    def refused(self, error):
+        self.words.append(str(error))
 
 
 def test_a_gate_that_refuses_ends_it_before_training():
     site = ToySite(5)
     site.trainer = lambda: Choosy(quote)  # would fail
     node = context(2)
-    (reply,) = Participant(site, gate=Closed()).answer([(order_to(PART), node)])
-    assert reply.error.reason == "no round for 2"
+    gate = Closed()
+    (reply,) = Participant(site, gate=gate).answer([(order_to(PART), node)])
+    assert reply.error.reason == "no round 0"
+    assert gate.words == ["no round 0"]
     assert not node.state

@@ -9,13 +9,13 @@ from offered import a_situation, an_offer, an_order
 from proper_client.guard import Acquaintance, Guard
 from proper_client.guard_members import acquaintances, load_pins, see_log
 from proper_client.guard_record import Record
-from proper_client.guard_terms import Proposal
 from proper_client.policy import Policy
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError, ProtocolError
 from proper_shared.secagg.checks import Refusal
 from proper_shared.secagg.keys import HeldSigner
 from proper_shared.secagg.membership import Log, countersign
+from proper_shared.terms import Terms
 
 COORDINATOR, OFFICE = HeldSigner(bytes([1]) * 32), HeldSigner(bytes([2]) * 32)
 PEOPLE = [HeldSigner(bytes([n]) * 32).identity for n in range(10, 25)]
@@ -115,7 +115,7 @@ def test_an_invention_of_today_is_not_vouched_for_whatever_the_log_says(vault):
     guard = Guard(Policy(), me, FEDERATION, known(vault, log))
     cohort = tuple(sorted(who.hex() for who in PEOPLE[:12]))
     offer = an_offer(cohort=cohort, federation=FEDERATION.hex())
-    proposal = Proposal(offer, an_order(), VECTOR)
+    proposal = Terms(offer, an_order(), VECTOR)
     with pytest.raises(Refusal, match="vouch for 2 others"):
         guard.check(proposal, Record(), a_situation(now=days(61)))
     guard.check(proposal, Record(), a_situation(now=days(91)))

@@ -7,6 +7,7 @@ model inconsistency") is why the parameters are among those things.
 """
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,14 +36,12 @@ class Label(StrEnum):
 
 
 _HEADS = {label: f"{VERSION}/{label}/".encode() for label in Label}
+_size = struct.Struct(">I").pack
 
 
 def framed(label: Label, *parts: bytes) -> bytes:
     """Return label and parts as one string, from which they can be told again."""
-    fields = [_HEADS[label]]
-    for part in parts:
-        fields += [len(part).to_bytes(4, "big"), part]
-    return b"".join(fields)
+    return _HEADS[label] + b"".join([_size(len(part)) + part for part in parts])
 
 
 def digest(label: Label, *parts: bytes) -> bytes:
@@ -123,7 +122,7 @@ class RoundId:
 
 def two_bytes(*places: int) -> bytes:
     """Return places in the cohort as they stand in hashes and messages."""
-    return b"".join(place.to_bytes(2, "big") for place in places)
+    return struct.pack(f">{len(places)}H", *places)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from proper_shared.errors import ProtocolError
 from proper_shared.secagg.binding import Label, framed
+from proper_shared.secagg.quorum import LARGEST
 from proper_shared.secagg.shamir import ORDER
 
+Derive = Callable[..., bytes]  # see `derive`
 Entropy = Callable[[int], bytes]  # as many secret random bytes as asked for
 
 TAG_NBYTES = 16  # what AES-GCM adds to a message
@@ -109,9 +111,15 @@ def agree(own: KeyPair, public: bytes) -> bytes:
         ProtocolError: `public` has low order, so that the secret would be known.
     """
     try:
-        return own.private.exchange(X25519PublicKey.from_public_bytes(public))
+        return own.private.exchange(_public_key(public))
     except ValueError:
         raise ProtocolError("got a public key of low order") from None
+
+
+@lru_cache(maxsize=2 * LARGEST)
+def _public_key(public: bytes) -> X25519PublicKey:
+    """Return a key from its bytes; one process that plays all sees each many times."""
+    return X25519PublicKey.from_public_bytes(public)
 
 
 def has_low_order(public: bytes) -> bool:
@@ -120,17 +128,31 @@ def has_low_order(public: bytes) -> bool:
     return coordinate % _PRIME in _LOW_ORDER
 
 
+def derive(secret: bytes, context: bytes, label: Label, *bound: bytes) -> bytes:
+    """Return a 32-byte key for one purpose (HKDF-SHA256, RFC 5869).
+
+    Args:
+        secret: input keying material.
+        context: of the round; the salt.
+        label: the purpose.
+        bound: what else both sides have to agree on.
+    """
+    return HKDF(hashes.SHA256(), 32, context, framed(label, *bound)).derive(secret)
+
+
 @dataclass(frozen=True)
 class Suite:
-    """How signatures are verified and secrets agreed on.
+    """How signatures are verified, secrets agreed on, and keys derived from them.
 
     Attributes:
         verify: see the function of that name.
         agree: see the function of that name.
+        derive: see the function of that name.
     """
 
     verify: Callable[[bytes, bytes, bytes], bool] = verify
     agree: Callable[[KeyPair, bytes], bytes] = agree
+    derive: Derive = derive
 
 
 STANDARD = Suite()
@@ -144,6 +166,7 @@ def memoising() -> Suite:
     """
     verdicts: dict[tuple[bytes, bytes, bytes], bool] = {}
     secrets: dict[tuple[bytes, bytes], bytes] = {}
+    derived: dict[tuple[bytes | Label, ...], bytes] = {}
 
     def verify_once(identity: bytes, signature: bytes, message: bytes) -> bool:
         key = identity, signature, message
@@ -157,19 +180,15 @@ def memoising() -> Suite:
             secret = secrets[key] = agree(own, public)
         return secret
 
-    return Suite(verify_once, agree_once)
+    def derive_once(
+        secret: bytes, context: bytes, label: Label, *bound: bytes
+    ) -> bytes:
+        name = secret, context, label, *bound
+        if (key := derived.pop(name, None)) is None:  # the other end asks once more
+            key = derived[name] = derive(secret, context, label, *bound)
+        return key
 
-
-def derive(secret: bytes, context: bytes, label: Label, *bound: bytes) -> bytes:
-    """Return a 32-byte key for one purpose (HKDF-SHA256, RFC 5869).
-
-    Args:
-        secret: input keying material.
-        context: of the round; the salt.
-        label: the purpose.
-        bound: what else both sides have to agree on.
-    """
-    return HKDF(hashes.SHA256(), 32, context, framed(label, *bound)).derive(secret)
+    return Suite(verify_once, agree_once, derive_once)
 
 
 def keystream(key: bytes, nbytes: int) -> bytes:

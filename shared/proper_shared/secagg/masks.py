@@ -8,6 +8,7 @@ are in the sum it vanishes. Whoever is lost is known to the coordinator by its s
 
 from proper_shared.secagg import keys
 from proper_shared.secagg.binding import Label, View, digest, two_bytes
+from proper_shared.secagg.keys import Derive
 from proper_shared.secagg.ring import Elements, Ring
 
 
@@ -16,8 +17,13 @@ def commitment(context: bytes, place: int, seed: bytes) -> bytes:
     return digest(Label.COMMITMENT, context, two_bytes(place), seed)
 
 
-def channel_key(
-    secret: bytes, context: bytes, roster: bytes, sender: int, receiver: int
+def channel_key(  # noqa: PLR0913, it is bound to all of this
+    secret: bytes,
+    context: bytes,
+    roster: bytes,
+    sender: int,
+    receiver: int,
+    derive: Derive = keys.derive,
 ) -> bytes:
     """Return the key under which `sender` seals shares for `receiver`, once.
 
@@ -27,9 +33,10 @@ def channel_key(
         roster: hash of the roster.
         sender: place of the sender; what it sealed is of no use in the other direction.
         receiver: place of the receiver.
+        derive: of a suite.
     """
     ends = two_bytes(sender, receiver)
-    return keys.derive(secret, context, Label.CHANNEL, roster, ends)
+    return derive(secret, context, Label.CHANNEL, roster, ends)
 
 
 def self_key(seed: bytes, context: bytes, place: int) -> bytes:
@@ -37,10 +44,12 @@ def self_key(seed: bytes, context: bytes, place: int) -> bytes:
     return keys.derive(seed, context, Label.SELF_MASK, two_bytes(place))
 
 
-def pair_key(secret: bytes, view: View, one: int, other: int) -> bytes:
+def pair_key(
+    secret: bytes, view: View, one: int, other: int, derive: Derive = keys.derive
+) -> bytes:
     """Return the key of the mask that two members share, in either order."""
     ends = two_bytes(min(one, other), max(one, other))
-    return keys.derive(secret, view.context, Label.PAIR_MASK, view.both, ends)
+    return derive(secret, view.context, Label.PAIR_MASK, view.both, ends)
 
 
 def pair_sign(own: int, other: int) -> int:

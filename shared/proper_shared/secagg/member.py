@@ -190,8 +190,8 @@ class Member:
         other = receiver if sender == self._place else sender
         public = state.roster[other].channel
         secret = self._suite.agree(state.secrets.channel, public)
-        digest = state.roster.digest
-        return masks.channel_key(secret, self._context, digest, sender, receiver)
+        bound = self._context, state.roster.digest, sender, receiver
+        return masks.channel_key(secret, *bound, derive=self._suite.derive)
 
     def _mask(self, state: Unmasked, body: bytes) -> tuple[bytes, State]:
         sharers, sealed = messages.read_deal(
@@ -221,13 +221,14 @@ class Member:
     def _masked(self, state: Unmasked, view: View) -> bytes:
         """Return the vector under all of its masks."""
         secrets, total = state.secrets, state.elements.copy()
-        own = masks.self_key(secrets.seed, self._context, self._place)
+        suite, here = self._suite, self._place
+        own = masks.self_key(secrets.seed, self._context, here)
         masks.add(self._ring, total, own, 1)
         for other in view.sharers:
-            if other != self._place:
-                shared = self._suite.agree(secrets.mask, state.roster[other].mask)
-                key = masks.pair_key(shared, view, self._place, other)
-                masks.add(self._ring, total, key, masks.pair_sign(self._place, other))
+            if other != here:
+                shared = suite.agree(secrets.mask, state.roster[other].mask)
+                key = masks.pair_key(shared, view, here, other, suite.derive)
+                masks.add(self._ring, total, key, masks.pair_sign(here, other))
         return self._ring.to_bytes(total)
 
     def _agree(self, state: Masked, body: bytes) -> tuple[bytes, State]:

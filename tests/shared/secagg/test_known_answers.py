@@ -210,6 +210,8 @@ def test_a_memo_answers_as_the_standard_does():
     for _ in range(2):
         assert memo.agree(one, two.public) == memo.agree(two, one.public)
         assert memo.agree(one, two.public) == keys.agree(one, two.public)
+        purpose = b"s" * 32, Label.CHANNEL, b"one", b"two"
+        assert memo.derive(b"secret", *purpose) == keys.derive(b"secret", *purpose)
     signer = HeldSigner(b"3" * 32)
     signature = signer.sign(b"yes")
     for message in (b"yes", b"no", b"yes"):

@@ -1,0 +1,109 @@
+"""The guard in the rounds of this device: before each answer, it is asked.
+
+Covered: what is refused and what leaves stands in the ledger under its own name; the
+record of what was agreed to is on the disk first.
+Not covered: see `guard`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flwr.app import Message
+
+from proper_client.guard import Guard, Situation
+from proper_client.guard_machine import plugged_in
+from proper_client.guard_members import acquaintances, load_pins, see_log
+from proper_client.guard_watch import Watch
+from proper_client.ledger import Door
+from proper_client.ledger_entry import NOWHERE, Place, Purpose
+from proper_client.policy import Policy
+from proper_client.vault import Vault
+from proper_shared.errors import ProtocolError
+from proper_shared.offers import Offer
+from proper_shared.secagg.checks import Known, Refusal
+from proper_shared.secagg.messages import Phase
+from proper_shared.terms import Terms
+
+PURPOSES = {
+    Phase.JOIN: Purpose.JOIN,
+    Phase.SHARE: Purpose.SHARE,
+    Phase.AGREE: Purpose.AGREE,
+    Phase.OPEN: Purpose.OPEN,
+}
+
+
+@dataclass
+class DeviceGate:
+    """One device at the door of every round; see `flower.Gate`.
+
+    Attributes:
+        vault: where record and pins lie.
+        door: to the coordinator, its ledger open.
+        policy: the person's.
+        identity: of this device, 32 bytes.
+        federation: that was joined, 32 bytes.
+        items: entries in the history.
+        clock: local time, with its zone.
+    """
+
+    vault: Vault
+    door: Door
+    policy: Policy
+    identity: bytes
+    federation: bytes
+    items: int
+    clock: Callable[[], datetime] = lambda: datetime.now().astimezone()
+    _now: tuple[Purpose, Place] = field(default=(Purpose.ERROR, NOWHERE), init=False)
+
+    def __post_init__(self) -> None:
+        guard = Guard(self.policy, self.identity, self.federation, {})
+        self._watch = Watch(guard, self.vault, self.door)
+
+    def see(self, log: bytes) -> None:
+        """Pin the membership log and know its members from now on.
+
+        Raises:
+            Refusal: it is none, or does not extend what was seen before.
+        """
+        seen = see_log(self.vault, self.federation, log, self.clock())
+        pins = load_pins(self.vault, self.federation)
+        members = acquaintances(seen, pins)
+        self._watch.guard = Guard(self.policy, self.identity, self.federation, members)
+        self._now = Purpose.QUERY, NOWHERE
+
+    def known(self, offer: Offer) -> Known:
+        """Return what the protocol of a round needs to know of the others."""
+        return self._watch.guard.known(offer, self.clock())
+
+    def admit(self, terms: Terms) -> None:
+        """Agree to a round, on the disk, or refuse it.
+
+        Raises:
+            Refusal: the device does not take part.
+        """
+        situation = Situation(self.clock(), plugged_in(), self.items)
+        self._watch.agree(terms, situation)
+
+    def leaving(self, terms: Terms, request: bytes) -> None:
+        """Note as what the next answer leaves; a vector leaves once.
+
+        Raises:
+            Refusal: it left before.
+        """
+        place = Place.of(terms.offer, terms.order)
+        phase = request[0] if request else 0
+        if phase in PURPOSES:
+            self._now = PURPOSES[Phase(phase)], place
+        else:  # the vector, under masks or in clear; or what will be refused
+            self._now = self._watch.before_sending(terms)
+
+    def refused(self, error: ProtocolError) -> None:
+        """Write a refusal down, once."""
+        self._now = Purpose.ERROR, NOWHERE
+        if isinstance(error, Refusal):
+            self.door.refuse(error)
+
+    def sort(self, _: Message, reply: Message) -> tuple[Purpose, Place]:
+        """Return why a reply leaves, and in which round."""
+        return (Purpose.ERROR, NOWHERE) if reply.has_error() else self._now
