@@ -8,11 +8,12 @@ DEMO := out/demo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test lint tree
+.PHONY: help install demo test test-deployment lint tree
 
 help:
 	@echo "make demo     train 100 personal models with a federation in this machine"
 	@echo "make test     lint, types and tests"
+	@echo "make test-deployment  every process of a deployment, each killed once; minutes"
 	@echo "make lint     lint and types alone"
 	@echo "make tree     the tree in README.md, from the modules' first lines"
 	@echo "make install  the environment in $(VENV), which the others make when missing"
@@ -42,6 +43,9 @@ lint: $(INSTALLED)
 
 test: lint
 	$(BIN)/pytest
+
+test-deployment: $(INSTALLED)
+	$(BIN)/pytest -m deployment tests/deployment
 
 tree: $(INSTALLED)
 	$(BIN)/python tests/readme_tree.py

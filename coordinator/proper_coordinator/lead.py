@@ -19,7 +19,7 @@ from proper_coordinator.flower import Coordinator, Progress
 from proper_coordinator.members import read_members
 from proper_coordinator.plan import Plan
 from proper_coordinator.store import Store
-from proper_coordinator.superlink import LostRunError, SuperLink
+from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
 from proper_shared.rounds import FederatedPart
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Leader:
         with self.deployment.alone("run"):
             link = link_of(self.deployment)
             keys = [m.node_key for m in read_members(self.deployment) if m.node_key]
-            link.admit(keys)
+            link.admit(keys, PATIENCE_S)
             lost = 0
             while True:
                 before = self._rounds

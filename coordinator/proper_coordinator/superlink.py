@@ -15,8 +15,9 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
 from flwr.common.constant import SubStatus
@@ -41,7 +42,7 @@ from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
-from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
+from flwr.supercore.retry import RetryInvoker
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
@@ -56,6 +57,7 @@ BEAT_S = 15.0  # a task is given up after 60
 PATIENCE_S = 120.0  # for a SuperLink that starts anew
 PAUSE_S = 0.5
 
+T = TypeVar("T")
 _NOT_UP = "start it: proper-coordinator up"
 
 
@@ -67,27 +69,29 @@ class LostRunError(ProtocolError):
     """The SuperLink took the run away; another one can go on from the checkpoint."""
 
 
-class _Patient:
-    """Sends again while the SuperLink is away, for as long as `patience_s`."""
+class _Patient(RetryInvoker):
+    """Calls again while the SuperLink is away, and never ends the process."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
 
-    def intercept(
-        self, context: ProtobufRequestContext, call_next: ProtobufCall
-    ) -> httpx.Response:
-        """Pass a request on until there is an answer."""
+    def invoke(self, target: Callable[..., T], *given: object, **named: object) -> T:
+        """Call until there is an answer that is not `try later`."""
         end = time.monotonic() + self._patience_s
         while True:
             try:
-                response = call_next(context)
-            except httpx.TransportError:
-                if time.monotonic() > end:
+                return target(*given, **named)
+            except (httpx.TransportError, httpx.HTTPStatusError) as error:
+                if time.monotonic() > end or not _passes(error):
                     raise
-            else:
-                if response.status_code < 500 or time.monotonic() > end:
-                    return response
             time.sleep(PAUSE_S)
+
+
+def _passes(error: httpx.HTTPError) -> bool:
+    """Tell whether an error may be gone in a moment."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in {429, 502, 503, 504}
+    return True
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,18 @@ class SuperLink:
     ca_certificate: bytes
     secret: bytes
 
-    def admit(self, node_keys: Sequence[str]) -> int:
+    def admit(self, node_keys: Sequence[str], patience_s: float = 0.0) -> int:
         """Register public keys of devices; return how many were new.
+
+        Args:
+            node_keys: PEM.
+            patience_s: how long to wait for a SuperLink that starts.
 
         Raises:
             AwayError: the SuperLink does not answer.
         """
         new = 0
-        with self._control(0.0) as control, _explained():
+        with self._control(patience_s) as control, _explained():
             for key in node_keys:
                 try:
                     control.RegisterNode(RegisterNodeRequest(public_key=key.encode()))
@@ -183,10 +191,8 @@ class SuperLink:
             self.address,
             insecure=False,
             root_certificates=self.ca_certificate,
-            interceptors=[
-                _Patient(patience_s),
-                RuntimeVersionHttpInterceptor(component_name="flwr-cli"),
-            ],
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-cli")],
+            retry_invoker=_Patient(patience_s),
         )
 
     def _runtime(self, token: str | None) -> RuntimeHttpClient:
@@ -203,10 +209,10 @@ class SuperLink:
             insecure=False,
             root_certificates=self.ca_certificate,
             interceptors=[
-                _Patient(PATIENCE_S),
                 RuntimeVersionHttpInterceptor(component_name="flwr-serverapp"),
                 signer,
             ],
+            retry_invoker=_Patient(PATIENCE_S),
         )
 
 
