@@ -229,7 +229,7 @@ class Participant:
         letter = read_letter(message)
         if letter.opening is None:
             return self._later(seat, letter, context)
-        terms = self._open(seat, letter, letter.opening)
+        terms = self._open(letter, letter.opening)
         key, update = self._updates.get(seat, (None, None))
         if update is not None and key == letter.opening.order_key:
             return self._begin(seat, terms, update, letter.request, context)
@@ -237,7 +237,7 @@ class Participant:
         start = self._recall(seat, context).start_of(terms.order)
         return _Task(index, letter, seat, terms, Member(user, dict(start)), start)
 
-    def _open(self, seat: int, letter: Letter, opening: Opening) -> Terms:
+    def _open(self, letter: Letter, opening: Opening) -> Terms:
         """Return the terms of an offered round, unless they are refused."""
         offer = Offer.parse(opening.offer)
         check_session(letter, offer)

@@ -10,21 +10,25 @@ Not covered: two coordinators in two copies of one folder.
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proper_coordinator.deployment import CHECKPOINTS, Deployment
-from proper_coordinator.flower import Coordinator, Progress
+from proper_coordinator.deployment import CHECKPOINTS, SECRET, Deployment
+from proper_coordinator.flower import Coordinator, Names, Progress
 from proper_coordinator.members import read_members
 from proper_coordinator.plan import Plan
 from proper_coordinator.store import Store
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
+from proper_shared.durable import write_file
 from proper_shared.rounds import FederatedPart
 
 if TYPE_CHECKING:
     from proper_shared.parts import Blueprint
 
+RUN = "run.number"
 MAX_LOST = 20  # runs in a row that Flower may take away without a round between
 
 _log = logging.getLogger(__name__)
@@ -76,8 +80,17 @@ class Leader:
                     return
 
     def _coordinator(self) -> Coordinator:
-        store = Store(self.deployment.room(CHECKPOINTS), self._identity())
-        return Coordinator(plan_of(self.deployment), store, self._note)
+        deployment = self.deployment
+        room = deployment.room(CHECKPOINTS)
+        members = read_members(deployment)
+        return Coordinator(
+            plan_of(deployment),
+            Store(room, self._identity()),
+            self._note,
+            names=Names(deployment.federation, run_number(room)),
+            log=deployment.log.dump(),
+            identities={m.number: m.identity for m in members if m.identity},
+        )
 
     def _note(self, progress: Progress) -> None:
         self._rounds += 1
@@ -91,6 +104,14 @@ class Leader:
         chosen = settings.model_dump_json(exclude=network | waiting)
         facts = (self.deployment.federation, chosen, *self.facts)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def run_number(room: Path) -> str:
+    """Return the number of the run whose checkpoints lie here, drawn at its start."""
+    path = room / RUN
+    if not path.exists():
+        write_file(path, secrets.token_hex(16).encode(), SECRET)
+    return path.read_text(encoding="ascii")
 
 
 def link_of(deployment: Deployment) -> SuperLink:

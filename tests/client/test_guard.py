@@ -76,7 +76,7 @@ CASES = {
     "not-masked": (a_guard(), a_proposal(masked=False), None, None),
     "bound-too-large": (
         a_guard(),
-        a_proposal(bounds={"update": 1001.0, "loss": 1.0}),
+        a_proposal(bounds={"update": 2e6, "loss": 1.0, "norms": 60.0}),
         None,
         None,
     ),
