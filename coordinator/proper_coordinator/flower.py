@@ -284,7 +284,6 @@ class _Round:
             failed = {**missing, **failed}
             collector.receive(answers)
             first, deadline = {}, time.monotonic() + plan.phase_timeout_s
-        self.dropped |= failed
         return self._outcome(collector.result, failed)
 
     def _outcome(self, result: Callable[[], Sum], failed: Mapping[int, str]) -> Sum:
@@ -296,9 +295,14 @@ class _Round:
         try:
             outcome = result()
         except ProtocolError as error:
+            self.dropped |= failed
             reason = next(iter(failed.values()), "no reason was given")
             raise ProtocolError(f"{error}; the first: {reason}") from error
-        self.dropped |= outcome.refused
+        for seat, reason in {**outcome.refused, **failed}.items():
+            if seat in outcome.seats:
+                _log.info("seat %d left after its vector was added: %s", seat, reason)
+            else:
+                self.dropped[seat] = reason
         return outcome
 
     def _move(self, part: FederatedPart, round_: int, total: Sum) -> float:

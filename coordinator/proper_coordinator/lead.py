@@ -100,7 +100,13 @@ class Leader:
         """Return a hash of all that the result depends on."""
         settings = self.deployment.settings
         network = {"address", "listen", "inner_port", "max_upload_mib"}
-        waiting = {"join_timeout_s", "round_timeout_s", "poll_s", "min_clients"}
+        waiting = {
+            "join_timeout_s",
+            "round_timeout_s",
+            "phase_timeout_s",
+            "poll_s",
+            "min_clients",
+        }
         chosen = settings.model_dump_json(exclude=network | waiting)
         facts = (self.deployment.federation, chosen, *self.facts)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
@@ -130,6 +136,7 @@ def plan_of(deployment: Deployment) -> Plan:
         min_nodes=settings.min_clients,
         join_timeout_s=settings.join_timeout_s,
         round_timeout_s=settings.round_timeout_s,
+        phase_timeout_s=settings.phase_timeout_s,
         poll_s=settings.poll_s,
     )
 

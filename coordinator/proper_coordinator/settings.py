@@ -58,6 +58,9 @@ class Settings(BaseModel):
     round_timeout_s: float = Field(
         default=3600.0, gt=0, description="for the answers of a round, seconds"
     )
+    phase_timeout_s: float = Field(
+        default=120.0, gt=0, description="for each later phase of a round, seconds"
+    )
     poll_s: float = Field(
         default=0.25, gt=0, description="between two looks for answers, seconds"
     )

@@ -31,13 +31,19 @@ class Sum:
 
     Attributes:
         total: Sum of the vectors that are in it, (Q,).
-        count: How many vectors are in it.
-        refused: Why an answer is not in it, by the seat that sent it.
+        seats: Whose vectors are in it, ascending.
+        refused: What was wrong with an answer, by the seat that sent it; whoever erred
+            after their vector was added is in the sum all the same.
     """
 
     total: NDArray[np.float64]
-    count: int
+    seats: tuple[int, ...]
     refused: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many vectors are in it."""
+        return len(self.seats)
 
 
 class Collector(Protocol):
@@ -157,7 +163,7 @@ class PlainCollector:
         total = np.zeros(self._length, np.float64)
         for seat in sorted(self._sound):
             total += self._sound[seat]
-        return Sum(total, len(self._sound), dict(self._refused))
+        return Sum(total, tuple(sorted(self._sound)), dict(self._refused))
 
     def _read(self, seat: int, answer: bytes) -> NDArray[np.float32]:
         if seat not in self._waiting:

@@ -228,4 +228,4 @@ class MaskedCollector:
         except FormatError as error:
             raise ProtocolError(f"the sum cannot be read: {error}") from None
         lost = {seat: f"lost in phase {phase}" for seat, phase in found.lost.items()}
-        return Sum(total, len(found.seats), {**lost, **found.refused})
+        return Sum(total, found.seats, {**lost, **found.refused})

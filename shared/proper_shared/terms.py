@@ -159,7 +159,7 @@ class Terms:
 
     def update_of(self, total: Sum) -> Sum:
         """Return the sum of the updates (Q,) from the sum of what was added."""
-        return Sum(total.total[: self.layout.size], total.count, total.refused)
+        return Sum(total.total[: self.layout.size], total.seats, total.refused)
 
     def next_bounds(self, total: Sum) -> dict[str, float]:
         """Return the bounds that follow from the mean of the norms in a sum.

@@ -234,6 +234,50 @@ def privacy(*, out: Path, quick: bool, as_json: bool, seed: int) -> None:
     click.echo(as_text(found, as_json=as_json))
 
 
+@bench.command()
+@click.option(
+    "--seeds",
+    metavar="N,N,...",
+    default="0,1,2",
+    show_default=True,
+    help="Of the worlds that are trained on.",
+)
+@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
+@_json
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def central(*, seeds: str, quick: bool, as_json: bool) -> None:
+    """Federated training against central, and masked against unmasked."""
+    from proper_simulations.config import RunConfig, read_seeds  # noqa: PLC0415
+
+    wanted = read_seeds(seeds)
+
+    from proper_simulations.bench.central import as_text  # noqa: PLC0415
+    from proper_simulations.bench.central import central as compare  # noqa: PLC0415
+
+    found = compare(
+        wanted, RunConfig(quick=quick), show=lambda way: click.echo(way, err=True)
+    )
+    click.echo(as_text(found, as_json=as_json))
+
+
+@bench.command("round")
+@_json
+@_seed
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def round_(*, as_json: bool, seed: int) -> None:
+    """Bytes of a round, and its time beside training, with masks and without."""
+    from proper_simulations.bench.round_cost import (  # noqa: PLC0415
+        as_text,
+        round_cost,
+    )
+    from proper_simulations.config import RunConfig  # noqa: PLC0415
+
+    found = round_cost(base=RunConfig(users=1, seed=seed))
+    click.echo(as_text(found, as_json=as_json))
+
+
 @main.command()
 @click.argument("results", type=_PATH)
 @click.option("--out", type=_PATH, help="The page [default: report.html beside it].")

@@ -69,6 +69,22 @@ def read_curve(text: str | None) -> tuple[int, ...] | None:
     return tuple(sorted({int(word) for word in words}))
 
 
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds that `0,1,2` names, in that order.
+
+    Raises:
+        ConfigError: it is anything else, or one stands twice.
+    """
+    words = text.split(",")
+    seeds = [int(word) for word in words if word.strip().isdecimal() and len(word) < 10]
+    if len(seeds) < len(words) or len(set(seeds)) < len(seeds):
+        raise ConfigError(
+            f"got the seeds {text[:40]!r}, expected different numbers",
+            hint="for example --seeds 0,1,2",
+        )
+    return tuple(seeds)
+
+
 def choose_source(
     data: Path | None, task: str | None, world: str | None
 ) -> dict[str, object]:

@@ -7,8 +7,8 @@ Nothing here is read by the coordinator.
 
 from pathlib import Path
 
-from proper_client.node_state import Memory
 from proper_client.memory import from_bytes, to_bytes
+from proper_client.node_state import Memory
 from proper_shared.durable import write_file
 
 

@@ -20,11 +20,18 @@ from proper_shared.environment import QUIET
 
 TOYS = Path(__file__).with_name("toys.py")
 LONGEST_S = 150.0
+# Four people who enrolled a moment ago, with one entry each: the defaults refuse that.
+POLICY = """
+min_cohort = 4
+min_vouched = 0
+min_items = 1
+only_plugged_in = false
+"""
 ENVIRONMENT = {
     **os.environ,
     **QUIET,
     "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": str(TOYS.parents[1]),
+    "PYTHONPATH": os.pathsep.join([str(TOYS.parents[1]), *sys.path]),
 }
 
 
@@ -45,6 +52,7 @@ class House:
             "listen": "127.0.0.1",
             "min_clients": clients,
             "round_timeout_s": 20.0,
+            "phase_timeout_s": 20.0,
             "poll_s": 0.05,
         }
         self.settings = Settings(**(chosen | changes))
@@ -62,6 +70,7 @@ class House:
         invitation, answer = (self.folder / f"{seat}.{x}" for x in ("invite", "answer"))
         write_invitation(self.deployment.folder, f"person {seat}", invitation)
         enroll(invitation, answer, Vault(self.home(seat)))
+        (self.home(seat) / "policy.toml").write_text(POLICY)
         take_in(self.deployment.folder, answer)
 
     def start(self, name, *command):

@@ -138,4 +138,4 @@ def test_vectors_of_another_shape_have_norms_of_their_own():
 def test_a_sum_without_sense_gives_no_bounds():
     made = terms()
     with pytest.raises(ProtocolError, match="norms"):
-        made.next_bounds(Sum(np.full(made.sent.size, np.nan), 1))
+        made.next_bounds(Sum(np.full(made.sent.size, np.nan), (0,)))

@@ -166,7 +166,7 @@ def memoising() -> Suite:
     """
     verdicts: dict[tuple[bytes, bytes, bytes], bool] = {}
     secrets: dict[tuple[bytes, bytes], bytes] = {}
-    derived: dict[tuple[bytes | Label, ...], bytes] = {}
+    derived: dict[tuple[object, ...], bytes] = {}
 
     def verify_once(identity: bytes, signature: bytes, message: bytes) -> bool:
         key = identity, signature, message

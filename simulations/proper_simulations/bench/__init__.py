@@ -1,4 +1,4 @@
-"""Measurements: `proper-sim bench layer|cohort|encoding|privacy`.
+"""Measurements: `proper-sim bench COMMAND`.
 
 measure        take turns, ratios with intervals, where and with what it was run
 scene          random models and texts
@@ -9,5 +9,8 @@ cohort_speed   personal adapters of a whole cohort at once against that
 encoding_error the mean of encoded updates against that of plain ones
 noised_stage   stage 1 with one factor alone, so that little has to be noised
 privacy_curve  what differential privacy costs stage 1, by epsilon and number of users
+in_one_place   stages 1 and 2 with all entries in one place
+central        federated against that, and masked against unmasked
+round_cost     bytes of a round, and its time beside training
 table          results as text
 """

@@ -39,14 +39,14 @@ from proper_coordinator.plan import Plan
 from proper_shared.grouping import READING
 from proper_shared.packing import Arrays
 from proper_shared.rounds import Part
-from proper_simulations.bench.in_one_place import InOnePlace, Rates
+from proper_simulations.bench.in_one_place import InOnePlace, Level, Rates
 from proper_simulations.bench.measure import circumstances
 from proper_simulations.config import RunConfig
 from proper_simulations.federation import Job, run_federation
 from proper_simulations.report.terminal import aligned
 from proper_simulations.site import RunSite
 
-STAGES = ("population", "group")
+STAGES: tuple[Level, ...] = ("population", "group")
 # name of a federated way -> whether under masks
 FEDERATED = {"masked": True, "again": True, "unmasked": False}
 BETWEEN = {"masks": "unmasked", "rounding": "again"}
@@ -108,7 +108,7 @@ def _rows(site: RunSite, show: Show) -> list[dict[str, Any]]:
     rows = []
     for stage in STAGES:
         loss = {name: by_stage[stage] for name, by_stage in losses.items()}
-        row = {"seed": site.config.seed, "stage": stage, "loss": loss}
+        row: dict[str, Any] = {"seed": site.config.seed, "stage": stage, "loss": loss}
         row["tokens"] = alone.tokens[stage]
         row["against_central"] = loss["masked"] / loss["central"] - 1
         for name, other in BETWEEN.items():
@@ -160,7 +160,7 @@ def held_out(site: RunSite, group: Part) -> dict[str, float]:
     personaliser.seat(personaliser.place(users))
     examples = [[trainer.encoder.example(q) for q in user.queries] for user in users]
     weights = [sum(len(x.target) for x in own) for own in examples]
-    losses = {}
+    losses: dict[str, float] = {}
     for stage in STAGES:
         trainer.adapted.users.use(*LEVELS[stage])
         own = Answerer(trainer.adapted, trainer.encoder).losses(examples)

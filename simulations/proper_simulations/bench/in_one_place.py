@@ -24,6 +24,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from proper_client.reading import Reader
@@ -40,6 +41,7 @@ from proper_shared.rounds import Part, Schedule
 from proper_simulations.site import RunSite
 
 Level = Literal["population", "group"]
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class InOnePlace:
             order = grouping.order(round_)
             values = outgoing.unpack(order.parameters)
             vectors = [answer(order, sizes, values, self._read(s)) for s in seats]
-            total = np.sum(vectors, axis=0, dtype=np.float64)
+            total: Numbers = np.sum(vectors, axis=0, dtype=np.float64)
             grouping.apply(round_, total, len(vectors))
 
     def _read(self, seat: int) -> Features:
