@@ -110,7 +110,7 @@ class Participation:
         """Look for messages and answer them."""
         answered, idle = 0, 0.0
         while not self.stop.is_set():
-            letter = self._again(self.fleet.look)
+            letter = self._look()
             if letter is not None:
                 answered, idle = answered + self._handle(letter), 0.0
             elif once and answered and idle >= self.idle_s:
@@ -118,6 +118,18 @@ class Participation:
             elif not self.stop.wait(self.poll_s):
                 idle += self.poll_s
         return answered
+
+    def _look(self) -> Letter | None:
+        """Look for a message; one that cannot even be named is refused."""
+        try:
+            return self._again(self.fleet.look)
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return None
+
+    def _refuse(self, refusal: Refusal) -> None:
+        _log.warning("refused: %s (%s)", refusal, refusal.name)
+        self.door.refuse(refusal)
 
     def _handle(self, letter: Letter) -> int:
         """Answer one message, or refuse it; return 1 if it was answered."""
@@ -127,8 +139,7 @@ class Participation:
                 return 0
             reply = self._reply(message, letter.run_id)
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal, refusal.name)
-            self.door.refuse(refusal)
+            self._refuse(refusal)
             reply = Message(Error(REFUSED, str(refusal)), reply_to=letter.header)
         except GoneError as error:
             _log.info("a message came to nothing: %s", error)

@@ -210,13 +210,18 @@ class Fleet:
         """Return the next message without its content, if there is one.
 
         Raises:
+            Refusal: its header is none; it will not come again.
             UnknownHereError, AwayError: as they say.
         """
         with _explained():
             found = self._calls.PullMessages(PullMessagesRequest(node=self._node))
         if not found.messages_list or not found.message_object_trees:
             return None
-        header = message_from_proto(found.messages_list[0])
+        try:
+            header = message_from_proto(found.messages_list[0])
+        except ValueError:  # Flower's own check of the fields
+            kind = found.messages_list[0].metadata.message_type[:40]
+            raise Refusal("unknown-message", f"got an odd {kind!r} message") from None
         return Letter(header, found.message_object_trees[0])
 
     def check_run(self, run_id: int) -> None:

@@ -1,0 +1,102 @@
+"""A device joins a federation: its keys stay, an answer goes back."""
+
+import stat
+
+import pytest
+
+from proper_client.enrolment import RECORD, enroll, membership_in
+from proper_client.vault import Vault
+from proper_shared.errors import ConfigError, DataError, FormatError
+from proper_shared.invitations import Invitation, read_enrolment
+from proper_shared.method.config import Method
+
+SECRET = "ef" * 32
+INVITATION = Invitation(
+    federation="ab" * 32,
+    number=3,
+    name="ann",
+    address="localhost:9443",
+    ca_certificate="-----",
+    coordinator="cd" * 32,
+    secret=SECRET,
+    backbone="nano",
+    task="tagging",
+    method=Method(),
+    seed=0,
+)
+
+
+@pytest.fixture
+def files(tmp_path):
+    invitation = tmp_path / "invitation.json"
+    invitation.write_text(INVITATION.model_dump_json())
+    return invitation, tmp_path / "enrolment.json", Vault(tmp_path / "home")
+
+
+def test_keys_are_kept_and_the_answer_proves_them(files):
+    invitation, answer, vault = files
+    made = enroll(invitation, answer, vault)
+    kept = membership_in(vault)
+    assert kept.invitation == made.invitation
+    assert kept.fingerprints == made.fingerprints
+    enrolment = read_enrolment(answer.read_bytes(), "x")
+    enrolment.check(SECRET)
+    own = kept.identity.public_key().public_bytes_raw().hex()
+    assert enrolment.claims.identity == own
+
+
+def test_files_are_private_and_hold_the_invitations_secret_nowhere(files):
+    invitation, answer, vault = files
+    enroll(invitation, answer, vault)
+    for path in (answer, *(p for p in vault.home.rglob("*") if p.is_file())):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert SECRET not in path.read_text()
+
+
+def test_two_devices_have_nothing_in_common(files, tmp_path):
+    invitation, answer, vault = files
+    one = enroll(invitation, answer, vault)
+    other = enroll(invitation, tmp_path / "b.json", Vault(tmp_path / "other"))
+    assert one.fingerprints["this device"] != other.fingerprints["this device"]
+    assert one.fingerprints["its node key"] != other.fingerprints["its node key"]
+    assert one.fingerprints["coordinator"] == other.fingerprints["coordinator"]
+
+
+def test_who_is_in_a_federation_is_not_put_into_another(files):
+    invitation, answer, vault = files
+    made = enroll(invitation, answer, vault)
+    before = answer.read_bytes()
+    with pytest.raises(ConfigError, match="already"):
+        enroll(invitation, answer, vault)
+    assert answer.read_bytes() == before
+    assert membership_in(vault).fingerprints == made.fingerprints
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]"])
+def test_a_damaged_invitation_makes_nothing(files, text):
+    invitation, answer, vault = files
+    invitation.write_text(text)
+    with pytest.raises(FormatError):
+        enroll(invitation, answer, vault)
+    assert not answer.exists()
+    assert not vault.home.exists()
+
+
+def test_without_an_invitation_there_is_a_hint(files):
+    invitation, answer, vault = files
+    invitation.unlink()
+    with pytest.raises(DataError, match="there is no file"):
+        enroll(invitation, answer, vault)
+    with pytest.raises(DataError, match="in no federation") as raised:
+        membership_in(vault)
+    assert "enroll" in raised.value.hint
+
+
+def test_a_damaged_membership_is_named(files):
+    invitation, answer, vault = files
+    enroll(invitation, answer, vault)
+    found = vault.read_record(RECORD)
+    for key in ("node_key", "identity_key"):
+        vault.write_record(RECORD, {**found, key: "xx"})
+        with pytest.raises(FormatError, match="damaged"):
+            membership_in(vault)
