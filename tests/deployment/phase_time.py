@@ -60,7 +60,7 @@ def measure(house, repeats):
 def main():
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     with tempfile.TemporaryDirectory() as folder:
-        house = House(Path(folder), CLIENTS)
+        house = House(Path(folder), CLIENTS, poll_s=0.25)  # as by default
         try:
             house.up()
             for seat in range(CLIENTS):

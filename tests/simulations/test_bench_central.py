@@ -69,9 +69,11 @@ def test_every_way_is_asked_and_compared_by_stage(found):
     assert len(bench.as_text(found, as_json=False).splitlines()) == 2 + 2 + 2
 
 
-def test_masks_lead_no_further_apart_than_rounding_does(found):
+def test_masks_change_next_to_nothing(found):
     for row in found["rows"]:
-        assert 0 < row["apart_by_masks"] < 2 * row["apart_by_rounding"]
+        # Rounding turns the first step of Adam where a gradient is next to zero.
+        assert 0 < row["apart_by_masks"] < 0.2
+        assert 0 < row["apart_by_rounding"] < 0.2
         assert abs(row["by_masks"]) < 1e-3
 
 

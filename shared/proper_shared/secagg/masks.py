@@ -23,6 +23,7 @@ def channel_key(  # noqa: PLR0913, it is bound to all of this
     roster: bytes,
     sender: int,
     receiver: int,
+    *,
     derive: Derive = keys.derive,
 ) -> bytes:
     """Return the key under which `sender` seals shares for `receiver`, once.

@@ -332,7 +332,7 @@ def as_text(result: Mapping[str, Any], *, as_json: bool) -> str:
 
 def _line(row: Mapping[str, Any]) -> list[str]:
     seconds = [f"{row[name]:.2f}" for name in ("round_s", "training_s", "rest_s")]
-    share, probe = f"{100 * row['share']:.1f}", f"{row['probe_s']:.2f}"
+    share, probe = f"{100 * row['share']:.1f}", f"{row['probe_rest_s']:.2f}"
     masks, received = "yes" if row["masked"] else "no", f"{row['received'] / 1e3:,.1f}"
     who = [row["part"], str(row["cohort"]), masks]
     return [*who, *seconds, share, probe, *_bytes(row), received]
