@@ -28,6 +28,7 @@ def cohort_of(*places):
 def an_offer(**changes):
     fields = {
         "federation": FEDERATION.hex(),
+        "base": "0" * 64,
         "run": "ab" * 16,
         "serial": 3,
         "attempt": 0,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from proper_coordinator.flower import NO_BASE
 from proper_coordinator.plan import Plan
 from proper_shared.history import Entry, User
 from proper_shared.method.config import Recipe
@@ -74,6 +75,8 @@ def parts(rounds=4):
 
 class ToyTrainer:
     """Gradient steps on the factor of the order, for each member by itself."""
+
+    base = NO_BASE
 
     def layout(self, order):
         shape = GROUP if order.stage == "group" else POPULATION

@@ -16,6 +16,7 @@ LAYOUT = PART.layout(0)
 def terms(bounds=None, *, members=5, round_=0, **changes):
     offer = {
         "federation": "a" * 64,
+        "base": "0" * 64,
         "run": "b" * 32,
         "serial": 4,
         "attempt": 0,

@@ -42,6 +42,7 @@ from proper_shared.offers import Offer
 from proper_shared.orders import parse_order, read_parameters
 from proper_shared.packing import Layout
 from proper_shared.rounds import Order
+from proper_shared.secagg.checks import Refusal
 from proper_shared.secagg.keys import Signer
 from proper_shared.summing import Me, contribute, offer_of, resume
 from proper_shared.terms import Terms
@@ -61,6 +62,11 @@ Update = NDArray[np.float32]
 
 class Learner(Protocol):
     """What trains members, one update for each; see `trainer.Trainer`."""
+
+    @property
+    def base(self) -> str:
+        """What is adapted and how; see `offers.base_hash`."""
+        ...
 
     def layout(self, order: Order) -> Layout:
         """Return what lies where in an update for this order."""
@@ -241,6 +247,8 @@ class Participant:
         """Return the terms of an offered round, unless they are refused."""
         offer = Offer.parse(opening.offer)
         check_session(letter, offer)
+        if offer.base != self._trainer.base:
+            raise Refusal("other-model", "got an offer for another backbone or task")
         key = opening.order_key
         if key not in self._orders:
             parameters = read_parameters(opening.parameters)
@@ -269,8 +277,8 @@ class Participant:
         order = self._orders[key]
         try:
             updates = self._trainer.train(order, [task.member for task in tasks])
-            for task in tasks:
-                _check_state(task.member.state)
+            for task, update in zip(tasks, updates, strict=True):
+                _check_finite(update, *task.member.state.values())
         except Exception as error:  # noqa: BLE001  one member's fault ends one answer
             if len(tasks) == 1:
                 _log.exception("training failed for seat %d", tasks[0].seat)
@@ -307,6 +315,8 @@ class Participant:
         me, rounding = self._site.me(seat, terms.offer), self._site.rounding
         contribution = contribute(terms, me, update, rounding(seat, terms))
         number = terms.offer.serial, terms.offer.attempt
+        if (old := self._sessions.pop(seat, None)) is not None:
+            old.contribution.abort()
         self._sessions[seat] = Session(number, contribution, terms)
         return self._answer(self._sessions[seat], request, context)
 
@@ -335,9 +345,10 @@ class Participant:
         return Session((offer.serial, offer.attempt), contribution)
 
     def _refuse(self, error: ProtocolError) -> Error:
-        if self._gate is not None:
-            self._gate.refused(error)
-        return Error(REFUSED, str(error))
+        if self._gate is None:
+            return Error(REFUSED, str(error))
+        self._gate.refused(error)
+        return Error(REFUSED, "refused")  # why would tell about the person
 
     def _user(self, seat: int) -> User:
         try:
@@ -377,9 +388,9 @@ def client_app(open_participant: Callable[[Context], Participant]) -> ClientApp:
     return app
 
 
-def _check_state(state: State) -> None:
-    if not all(np.isfinite(array).all() for array in state.values()):
-        raise FloatingPointError("training left NaN or infinity in a state")
+def _check_finite(*arrays: NDArray[np.floating]) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise FloatingPointError("training left NaN or infinity")
 
 
 def _seat(context: Context) -> int:

@@ -10,9 +10,9 @@ other than the device's fixed block; rounds that do not grow, that are too many 
 heavy; bounds, rings and noise outside the policy; the budget of epsilon; hours, power,
 too short a history; messages, objects and bundles that no honest coordinator sends.
 Not covered: inventions that waited until the device vouches for them; a block that a
-new run draws anew (`max_runs` bounds how often). Without noise the sums of two rounds,
-or attempts, with other survivors differ by those who came or went: if the coordinator
-sends the same model twice, that difference is theirs alone.
+new run draws anew (`max_runs` bounds how often). Without noise the sums of two
+rounds with other survivors differ by those who came or went: the same order is added
+once, but one that differs by next to nothing is another order.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from proper_client.guard_record import Record, Run, hash_of
-from proper_client.guard_terms import spent_in
+from proper_client.guard_terms import order_hash, spent_in
 from proper_client.policy import Policy
 from proper_shared.offers import Offer
 from proper_shared.privacy.accounting import epsilon_of
@@ -88,6 +88,7 @@ class Guard:
         offer = terms.offer
         self._federation(offer)
         self._situation(situation)
+        self._new_order(terms, record)
         self._progress(offer, record)
         self._cohort(offer, record.runs.get(offer.run), situation.now)
         self._work(terms.order)
@@ -147,6 +148,16 @@ class Guard:
                 f"expected {self.federation.hex()[:8]}",
             )
 
+    def _new_order(self, terms: Terms, record: Record) -> None:
+        """Refuse to add one update to two sums that may both be read.
+
+        Their difference is what those who stood in one of them alone had sent. Noise
+        that the person asked for hides that.
+        """
+        bare = self.policy.epsilon_total is None
+        if bare and order_hash(terms) in record.signed:
+            raise Refusal("same-order", "a sum of this very order was agreed to before")
+
     def _situation(self, situation: Situation) -> None:
         policy = self.policy
         if not policy.is_open(situation.now.time()):
@@ -197,7 +208,9 @@ class Guard:
         checks.cohort_size(known)
         places, own = range(len(known.cohort)), known.cohort.index(self.identity)
         checks.vouched(known, places, own)
-        if offer.noise is None and run is not None and run.block is not None:
+        # Faint noise hides nobody: only a budget that the person set frees the cohort.
+        bare = self.policy.epsilon_total is None
+        if bare and run is not None and run.block is not None:
             new, old = set(offer.cohort), set(run.block)
             if new != old:
                 raise Refusal(

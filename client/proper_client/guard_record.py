@@ -37,7 +37,7 @@ class Run(BaseModel):
         rounds: how many were agreed to; attempts at one round count once.
         left: whether the vector of the last attempt left.
         vectors: attempts in which a vector left.
-        block: the cohort of the first round without noise.
+        block: the cohort of the first round.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -91,6 +91,7 @@ class Record(BaseModel):
         runs: by the number of the run.
         losses: of privacy, over all runs, rounds that came to nothing included.
         bare: vectors that left without noise.
+        signed: orders whose sum this device agreed to have opened; see `order_hash`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -99,6 +100,7 @@ class Record(BaseModel):
     runs: dict[Hex16, Run] = Field(default_factory=dict)
     losses: tuple[Loss, ...] = ()
     bare: int = Field(default=0, ge=0)
+    signed: tuple[Hex32, ...] = ()
 
     def spent(self) -> Counter[Spent]:
         """Return how often each event happened."""
@@ -111,7 +113,6 @@ class Record(BaseModel):
     def after_agreeing(self, offer: Offer) -> "Record":
         """Return the record once a round was agreed to."""
         old = self.runs.get(offer.run)
-        block = None if offer.noise else offer.cohort
         again = old is not None and old.serial == offer.serial
         run = Run(
             federation=offer.federation,
@@ -121,7 +122,7 @@ class Record(BaseModel):
             rounds=(old.rounds if old else 0) + (not again),
             left=False,
             vectors=old.vectors if old else 0,
-            block=old.block if old and old.block else block,
+            block=old.block if old and old.block else offer.cohort,
         )
         return self.model_copy(update={"runs": {**self.runs, offer.run: run}})
 
@@ -137,11 +138,18 @@ class Record(BaseModel):
         counts = self.spent()
         if spent is not None:
             counts[spent] += 1
-        return Record(
-            runs={**self.runs, offer.run: run},
-            losses=_losses(counts),
-            bare=self.bare + (spent is None),
-        )
+        changes = {
+            "runs": {**self.runs, offer.run: run},
+            "losses": _losses(counts),
+            "bare": self.bare + (spent is None),
+        }
+        return self.model_copy(update=changes)
+
+    def after_signing(self, order: str) -> "Record":
+        """Return the record once the sum of an order may be opened."""
+        if order in self.signed:
+            return self
+        return self.model_copy(update={"signed": (*self.signed, order)})
 
 
 def hash_of(offer: Offer) -> str:

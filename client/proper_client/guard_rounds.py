@@ -5,13 +5,13 @@ record of what was agreed to is on the disk first.
 Not covered: see `guard`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from flwr.app import Message
 
-from proper_client.guard import Guard, Situation
+from proper_client.guard import Acquaintance, Guard, Situation
 from proper_client.guard_machine import plugged_in
 from proper_client.guard_members import acquaintances, load_pins, see_log
 from proper_client.guard_watch import Watch
@@ -22,9 +22,11 @@ from proper_client.vault import Vault
 from proper_shared.errors import ProtocolError
 from proper_shared.offers import Offer
 from proper_shared.secagg.checks import Known, Refusal
+from proper_shared.secagg.membership import Log
 from proper_shared.secagg.messages import Phase
 from proper_shared.terms import Terms
 
+LOG = "membership-log"
 PURPOSES = {
     Phase.JOIN: Purpose.JOIN,
     Phase.SHARE: Purpose.SHARE,
@@ -57,8 +59,9 @@ class DeviceGate:
     _now: tuple[Purpose, Place] = field(default=(Purpose.ERROR, NOWHERE), init=False)
 
     def __post_init__(self) -> None:
-        guard = Guard(self.policy, self.identity, self.federation, {})
-        self._watch = Watch(guard, self.vault, self.door)
+        self._watch = Watch(self._guard_of({}), self.vault, self.door)
+        if (log := self.vault.read_state(LOG)) is not None:
+            self._take_in(Log.parse(log))
 
     def see(self, log: bytes) -> None:
         """Pin the membership log and know its members from now on.
@@ -67,10 +70,18 @@ class DeviceGate:
             Refusal: it is none, or does not extend what was seen before.
         """
         seen = see_log(self.vault, self.federation, log, self.clock())
-        pins = load_pins(self.vault, self.federation)
-        members = acquaintances(seen, pins)
-        self._watch.guard = Guard(self.policy, self.identity, self.federation, members)
+        self.vault.write_state(LOG, seen.dump())
+        self._take_in(seen)
         self._now = Purpose.QUERY, NOWHERE
+
+    def _take_in(self, log: Log) -> None:
+        """Know the members of a log whose head is pinned."""
+        pins = load_pins(self.vault, self.federation)
+        if log.head == pins.head:  # a crash may have kept the pin and not the log
+            self._watch.guard = self._guard_of(acquaintances(log, pins))
+
+    def _guard_of(self, members: Mapping[bytes, Acquaintance]) -> Guard:
+        return Guard(self.policy, self.identity, self.federation, members)
 
     def known(self, offer: Offer) -> Known:
         """Return what the protocol of a round needs to know of the others."""
@@ -93,6 +104,8 @@ class DeviceGate:
         """
         place = Place.of(terms.offer, terms.order)
         phase = request[0] if request else 0
+        if phase is Phase.AGREE:
+            self._watch.before_agreeing(terms)
         if phase in PURPOSES:
             self._now = PURPOSES[Phase(phase)], place
         else:  # the vector, under masks or in clear; or what will be refused
@@ -101,8 +114,9 @@ class DeviceGate:
     def refused(self, error: ProtocolError) -> None:
         """Write a refusal down, once."""
         self._now = Purpose.ERROR, NOWHERE
-        if isinstance(error, Refusal):
-            self.door.refuse(error)
+        if not isinstance(error, Refusal):
+            error = Refusal("malformed", str(error))
+        self.door.refuse(error)
 
     def sort(self, _: Message, reply: Message) -> tuple[Purpose, Place]:
         """Return why a reply leaves, and in which round."""

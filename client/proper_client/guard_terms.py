@@ -1,16 +1,31 @@
-"""What a round costs this device in privacy.
+"""What a round is to this device: which order it adds to, and what it costs.
 
 Covered: noise that is too little for the theorem.
 Not covered: a wrap within the probability that the encoding allows.
 """
 
-from dataclasses import replace
+import hashlib
+
+import numpy as np
 
 from proper_shared.errors import ConfigError
 from proper_shared.privacy.accounting import Spent
 from proper_shared.privacy.calibration import Query
 from proper_shared.secagg.checks import Refusal
 from proper_shared.terms import Terms
+
+
+def order_hash(terms: Terms) -> str:
+    """Return what tells an order from others, but for the number of its round.
+
+    A probe of an order is not the order: only norms are in its sum.
+    """
+    order = terms.order
+    digest = hashlib.sha256(b"proper/order/1")
+    words = (order.stage, order.factor, order.schedule.model_dump_json(), terms.probing)
+    digest.update(repr(words).encode())
+    digest.update(np.ascontiguousarray(order.parameters, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 def spent_in(terms: Terms) -> Spent | None:
@@ -28,8 +43,6 @@ def spent_in(terms: Terms) -> Spent | None:
     encoding = terms.encoding
     query = Query(len(offer.cohort), encoding.length, encoding.sensitivity)
     try:
-        spent = query.spent(offer.noise.multiplier)
+        return query.spent(offer.noise.multiplier)
     except ConfigError as error:
         raise Refusal("noise-too-small", str(error)) from None
-    # In clear nobody else's noise is added to this device's own.
-    return spent if offer.masked else replace(spent, cohort_size=1)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from proper_client.guard import Guard, Situation
 from proper_client.guard_record import Record, load_record, save_record
+from proper_client.guard_terms import order_hash
 from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_client.vault import Vault
@@ -71,6 +72,14 @@ class Watch:
             self._keep(self.guard.check_sending(terms, self._record))
         masked = terms.offer.masked
         return (Purpose.MASKED_UPDATE if masked else Purpose.UPDATE), place
+
+    def before_agreeing(self, terms: Terms) -> None:
+        """Remember that the sum of this order may be opened from now on.
+
+        Raises:
+            ConfigError: the record cannot be written; nothing must be signed.
+        """
+        self._keep(self._record.after_signing(order_hash(terms)))
 
     @contextmanager
     def recorded(self, place: Place = NOWHERE) -> Iterator[None]:

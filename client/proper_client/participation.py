@@ -140,7 +140,7 @@ class Participation:
             reply = self._reply(message, letter.run_id)
         except Refusal as refusal:
             self._refuse(refusal)
-            reply = Message(Error(REFUSED, str(refusal)), reply_to=letter.header)
+            reply = Message(Error(REFUSED, "refused"), reply_to=letter.header)
         except GoneError as error:
             _log.info("a message came to nothing: %s", error)
             return 0

@@ -39,6 +39,7 @@ from proper_shared.method.cohort import (
 from proper_shared.method.config import Method, Recipe
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.method.stages import STAGES as PLANS
+from proper_shared.offers import base_hash
 from proper_shared.packing import Arrays, Layout, Vector
 from proper_shared.parts import Blueprint
 from proper_shared.rounds import Order, Shape, Stage, expert_axis
@@ -71,6 +72,8 @@ class Trainer:
         seed: int,
     ) -> None:
         self.method, self.personal, self.seed = method, personal, seed
+        words = backbone.fingerprint, task.name, method.model_dump_json(), seed
+        self.base = base_hash(*words)
         self.fingerprint, self._tokenizer = backbone.fingerprint, backbone.tokenizer
         self.encoder = Encoder(backbone.tokenizer, task)
         self._padding = self.encoder.padding

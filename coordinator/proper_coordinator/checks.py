@@ -63,6 +63,13 @@ class Gauge:
     band: float = BAND
     _best: dict[str, float] = field(default_factory=dict)
 
+    def begin(self, part: FederatedPart) -> None:
+        """Look at a part before it moves, if it was not looked at before."""
+        if part.stage not in self._best:
+            loss = self.measure(part)
+            if loss is not None and math.isfinite(loss):
+                self._best[part.stage] = loss
+
     def check(self, part: FederatedPart) -> None:
         """Refuse a part that got worse than the band allows.
 

@@ -47,11 +47,13 @@ from proper_shared.rounds import FederatedPart, Order
 from proper_shared.secagg.keys import STANDARD, Suite
 from proper_shared.summing import collect
 from proper_shared.terms import Bounds, Terms, kind_of
+from proper_shared.vectors.bounds import NORMS
 from proper_shared.vectors.encoding import ring_for
 
 __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
 ATTEMPTS = 2  # at one sum
+NO_BASE = "0" * 64  # where there is no backbone
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class Coordinator:
             none.
         stop: Set it from another thread to end the run with `StoppedError`.
         names: Of federation and run; None for a federation in one machine.
+        base: What is adapted and how; see `offers.base_hash`.
         log: Of the federation's members, shown to the nodes; empty in a simulation.
         identities: Who sits at which seat; None takes the nodes' word for it.
         suite_for: How signatures of a round are verified and secrets agreed on.
@@ -115,6 +118,7 @@ class Coordinator:
     gauge: Gauge | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     names: Names | None = None
+    base: str = NO_BASE
     log: bytes = b""
     identities: Mapping[int, str] | None = None
     suite_for: Callable[[Offer], Suite] = lambda _: STANDARD
@@ -148,17 +152,31 @@ class Coordinator:
             log, bounds = list(saved.rounds), dict(saved.bounds)
         rounds = part.schedule.rounds
         seed = self.plan.seed
-        divided = blocks(tuple(nodes), self.plan.cohort_size, seed)
-        chosen = cohorts(divided, (seed, number))
+        chosen = cohorts(self._blocks(nodes), (seed, number))
         for round_, cohort in enumerate(islice(chosen, rounds)):
             if round_ < len(log):
                 continue
-            members = {seat: nodes[seat] for seat in cohort}
+            members = {seat: self._node(seat, nodes) for seat in cohort}
             log.append(_Round(self, line, members, bounds).run(part, round_))
             checkpoint = Checkpoint(part.state(), tuple(log), bounds)
             self.store.save(part.stage, checkpoint)
             self.watch(Progress(part.stage, round_, rounds, log[-1]))
             self._give_up(log)
+
+    def _blocks(self, nodes: Mapping[int, Node]) -> tuple[tuple[int, ...], ...]:
+        """Return the blocks of the run, which are divided once.
+
+        All who belong to the federation are in them, also those who are away now.
+        """
+        seats = tuple(nodes if self.identities is None else self.identities)
+        size, seed = self.plan.cohort_size, self.plan.seed
+        return self.store.blocks(lambda: blocks(seats, size, seed))
+
+    def _node(self, seat: int, nodes: Mapping[int, Node]) -> Node:
+        """Return the node at a seat, or that it is away."""
+        if seat in nodes:
+            return nodes[seat]
+        return Node(None, (self.identities or {}).get(seat, ""))
 
     def _give_up(self, log: list[Round]) -> None:
         """End a run in which round after round fails.
@@ -191,6 +209,7 @@ class _Round:
     members: Mapping[int, Node]
     bounds: Bounds
     dropped: dict[int, str] = field(default_factory=dict)
+    _next: tuple[str, dict[str, float]] = ("", {})
 
     def run(self, part: FederatedPart, round_: int) -> Round:
         """Try to move the part by one sum; say how it went."""
@@ -200,6 +219,7 @@ class _Round:
         try:
             total = self._sum(part, round_)
             loss, count = self._move(part, round_, total), total.count
+            self.bounds |= dict([self._next])
         except ProtocolError as error:
             failed = str(error)
             _log.warning("%s %d failed: %s", part.stage, round_ + 1, failed)
@@ -223,10 +243,14 @@ class _Round:
         kind = kind_of(layout)
         if kind not in self.bounds:
             probe = self._attempts(order, part, {})
-            self.bounds[kind] = probe.terms.next_bounds(probe.sum)
-        done = self._attempts(order, part, self.bounds[kind])
+            check_norms(probe.terms, probe.sum)
+            fresh = probe.terms.next_bounds(probe.sum)
+            bounds = {name: fresh[name] for name in fresh if name != NORMS}
+        else:
+            bounds = self.bounds[kind]
+        done = self._attempts(order, part, bounds)
         check_norms(done.terms, done.sum)
-        self.bounds[kind] = done.terms.next_bounds(done.sum)
+        self._next = kind, done.terms.next_bounds(done.sum)
         return done.terms.update_of(done.sum)
 
     def _attempts(
@@ -249,6 +273,7 @@ class _Round:
         names = self.lead.names or Names.of(store.identity)
         return Offer(
             federation=names.federation,
+            base=self.lead.base,
             run=names.run,
             serial=serial,
             attempt=attempt,
@@ -273,10 +298,9 @@ class _Round:
         failed: dict[int, str] = {}
         while requests := collector.requests():
             letters = {
-                self.members[seat].number: RecordDict(
-                    {**first, **request_records(terms.offer, request)}
-                )
+                number: RecordDict({**first, **request_records(terms.offer, request)})
                 for seat, request in requests.items()
+                if (number := self.members[seat].number) is not None
             }
             replies = self.line.ask("train", letters, deadline)
             asked = {seat: self.members[seat] for seat in requests}
@@ -307,7 +331,9 @@ class _Round:
 
     def _move(self, part: FederatedPart, round_: int, total: Sum) -> float:
         """Move the part by a sum, and back if public texts then fare badly."""
-        before = part.state()
+        if self.lead.gauge is not None:
+            self.lead.gauge.begin(part)
+        before = {name: array.copy() for name, array in part.state().items()}
         loss = part.apply(round_, total.total, total.count)
         if self.lead.gauge is not None:
             try:
@@ -320,7 +346,7 @@ class _Round:
     def _dropouts(self) -> tuple[Dropout, ...]:
         """Write down who is not in the sum, and say it."""
         dropped = tuple(
-            Dropout(seat=seat, node_id=self.members[seat].number, reason=reason)
+            Dropout(seat=seat, node_id=self.members[seat].number or 0, reason=reason)
             for seat, reason in sorted(self.dropped.items())
         )
         for drop in dropped:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proper_coordinator.deployment import CHECKPOINTS, SECRET, Deployment
-from proper_coordinator.flower import Coordinator, Names, Progress
+from proper_coordinator.flower import NO_BASE, Coordinator, Names, Progress
 from proper_coordinator.members import read_members
 from proper_coordinator.plan import Plan
 from proper_coordinator.store import Store
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
 from proper_shared.durable import write_file
+from proper_shared.offers import base_hash
 from proper_shared.rounds import FederatedPart
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ class Leader:
         parts: makes all parts anew, as they are before the first round.
         watch: called after each complete round.
         facts: all that the result depends on besides the settings.
+        base: what is adapted and how; see `offers.base_hash`.
     """
 
     deployment: Deployment
     parts: Parts
     watch: Callable[[Progress], None] = lambda _: None
     facts: tuple[str, ...] = ()
+    base: str = NO_BASE
     _rounds: int = field(default=0, init=False)
 
     def run(self) -> None:
@@ -88,6 +91,7 @@ class Leader:
             Store(room, self._identity()),
             self._note,
             names=Names(deployment.federation, run_number(room)),
+            base=self.base,
             log=deployment.log.dump(),
             identities={m.number: m.identity for m in members if m.identity},
         )
@@ -163,4 +167,7 @@ def lead(deployment: Deployment, watch: Callable[[Progress], None]) -> None:
     """Train what the settings say; see `Leader.run`."""
     blueprint, fingerprint = blueprint_of(deployment)
     settings = deployment.settings
-    Leader(deployment, lambda: blueprint.parts(settings), watch, (fingerprint,)).run()
+    method = settings.method.model_dump_json()
+    base = base_hash(fingerprint, settings.task, method, settings.seed)
+    parts = lambda: blueprint.parts(settings)  # noqa: E731
+    Leader(deployment, parts, watch, (fingerprint,), base).run()

@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 
 from proper_coordinator.plan import Plan
 from proper_shared.errors import ProperError, ProtocolError
+from proper_shared.friendly import one_line
 from proper_shared.offers import Offer
 from proper_shared.orders import header_of
 from proper_shared.rounds import Order
@@ -37,11 +38,11 @@ class Node:
     """One node of the federation.
 
     Attributes:
-        number: Flower's, drawn anew at each start.
+        number: Flower's, drawn anew at each start; None for one that is away.
         identity: Ed25519 public key of the member behind it, hexadecimal.
     """
 
-    number: int
+    number: int | None
     identity: str
 
 
@@ -109,7 +110,7 @@ class Line:
     def _read(self, reply: Message) -> RecordDict | str:
         if reply.has_error():
             reason = reply.error.reason or f"error {reply.error.code}"
-            return " ".join(reason.split())[:MAX_REASON]
+            return one_line(" ".join(reason.split()))[:MAX_REASON]
         self.bytes_up += _nbytes(reply.content)
         return reply.content
 
@@ -202,7 +203,7 @@ def sort_replies(
     answers: dict[int, bytes] = {}
     failed: dict[int, str] = {}
     for seat, node in nodes.items():
-        reply = replies.get(node.number, "was not asked")
+        reply = "is away" if node.number is None else replies[node.number]
         if isinstance(reply, str):
             failed[seat] = reply
             continue

@@ -12,7 +12,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cohort_size: int = Field(
-        default=30, ge=1, description="nodes in a block at least, all if fewer"
+        default=30, ge=1, le=500, description="nodes in a block at least, if so many"
     )
     seed: int = Field(default=0, ge=0, description="of the choice of blocks")
     masked: bool = Field(

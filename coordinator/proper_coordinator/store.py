@@ -13,6 +13,7 @@ Not covered: two coordinators that write into one folder at the same time.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class _Index(BaseModel):
     format: int
     identity: str
     serial: int
+    blocks: tuple[tuple[int, ...], ...] | None = None
     parts: dict[str, _Record]
 
 
@@ -183,6 +185,18 @@ class Store:
         self._index = self._index.model_copy(update={"serial": serial + 1})
         self._write_index()
         return serial
+
+    def blocks(
+        self, divide: Callable[[], tuple[tuple[int, ...], ...]]
+    ) -> tuple[tuple[int, ...], ...]:
+        """Return the blocks of the run; the first time, divide and put them on disk.
+
+        Members add only to the block that they saw first.
+        """
+        if self._index.blocks is None:
+            self._index = self._index.model_copy(update={"blocks": divide()})
+            self._write_index()
+        return self._index.blocks or ()
 
     def rounds(self) -> dict[str, tuple[Round, ...]]:
         """Return the log of each part, in the order in which they were begun."""

@@ -43,6 +43,9 @@ class Offer(BaseModel):
 
     Attributes:
         federation: hash of the first entry of the membership log.
+        base: hash of what is adapted and how, see `base_hash`. Members with other
+            backbones, tasks or shapes are not added together: nobody can be the only
+            one whose model learns.
         run: drawn by the coordinator once for each run.
         serial: number of the round over all stages of the run; it only grows.
         attempt: 0, or 1 where the round is tried again.
@@ -56,6 +59,7 @@ class Offer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     federation: Hex32
+    base: Hex32
     run: Hex16
     serial: int = Field(ge=0, lt=2**31)
     attempt: int = Field(ge=0, le=1)
@@ -88,6 +92,19 @@ class Offer(BaseModel):
         """Return the one form of this offer: JSON, keys sorted, no spaces."""
         plain = self.model_dump(mode="json")
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+
+
+def base_hash(fingerprint: str, task: str, method: str, seed: int) -> str:
+    """Return what a federation trains on, 64 hex digits.
+
+    Args:
+        fingerprint: of the backbone.
+        task: its name.
+        method: shapes of all that is trained, as JSON.
+        seed: of fresh tensors, order and dropout.
+    """
+    words = json.dumps([fingerprint, task, method, seed])
+    return hashlib.sha256(b"proper/base/1" + words.encode()).hexdigest()
 
 
 def plan_hash(offer: bytes, order_header: bytes) -> bytes:

@@ -21,7 +21,7 @@ from proper_shared.aggregation import (
     PlainContribution,
     Sum,
 )
-from proper_shared.errors import FormatError, ProtocolError
+from proper_shared.errors import ConfigError, FormatError, ProtocolError
 from proper_shared.offers import Offer
 from proper_shared.privacy.accounting import honest
 from proper_shared.privacy.gaussian import KEY_BYTES, draw, keystream
@@ -76,14 +76,16 @@ def contribute(
         rounding: random bytes for rounding; a simulation seeds them.
 
     Raises:
-        ProtocolError: the device refuses the cohort.
-        FormatError: the update has another length, or holds NaN or infinity.
+        ProtocolError: the device refuses the cohort; or the update has another length,
+            holds NaN or infinity, or cannot be encoded.
     """
-    if not terms.offer.masked:
-        return PlainContribution(terms.clipped(update))
-    noise = _noise(terms, me.entropy)
-    vector = terms.vector_of(update)
-    elements = terms.encoding.encode(vector, rounding, noise)
+    try:
+        if not terms.offer.masked:
+            return PlainContribution(terms.clipped(update))
+        noise = _noise(terms, me.entropy)
+        elements = terms.encoding.encode(terms.vector_of(update), rounding, noise)
+    except (FormatError, ConfigError) as error:
+        raise ProtocolError(f"the update cannot be added: {error}") from error
     round_id = terms.round_id
     known = me.known(terms.offer)
     member = Member(me.signer, round_id, known, elements, me.entropy, suite=me.suite)

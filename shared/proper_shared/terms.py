@@ -40,6 +40,8 @@ Bounds = dict[str, dict[str, float]]  # kind of vector -> block -> largest L2 no
 # Of a bound over the geometric mean of the norms before. Norms of updates lie within
 # twice of it; who wrote much has more to say in the search for groups.
 FACTOR, FACTOR_GROUPING = 4.0, 8.0
+MOST_MOVE = 4.0  # of a bound from one sum to the next: a liar moves it no further
+LEAST_BOUND = 2.0**-40
 
 
 def kind_of(layout: Layout) -> str:
@@ -68,6 +70,10 @@ class Terms:
         Raises:
             Refusal: its bounds are not those of the vector, or the sum could wrap.
         """
+        if self.offer.noise and (self.probing or not self.offer.masked):
+            raise Refusal("odd-noise", "got noise without masks or without bounds")
+        if any(bound < LEAST_BOUND for bound in self.offer.bounds.values()):
+            raise Refusal("odd-bounds", f"got a bound below {LEAST_BOUND:.3g}")
         try:
             blocks = self.blocks
         except FormatError as error:
@@ -94,7 +100,7 @@ class Terms:
         """The layout of what is added, (Q',)."""
         if self.probing:
             return norms_layout(self.layout)
-        return self.layout if self.offer.noise else with_norms(self.layout)
+        return with_norms(self.layout) if self._tells_norms else self.layout
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -139,6 +145,15 @@ class Terms:
         )
 
     @property
+    def _tells_norms(self) -> bool:
+        """Whether the norms for the next bounds are in the vector.
+
+        Not under noise, and not right after a probe of the same order: whoever left
+        between two sums with the same norms would show theirs.
+        """
+        return NORMS in self.offer.bounds
+
+    @property
     def _factor(self) -> float:
         return FACTOR_GROUPING if self.order.stage == "grouping" else FACTOR
 
@@ -148,7 +163,7 @@ class Terms:
         Raises:
             FormatError: the update has another length, or holds NaN or infinity.
         """
-        if self.offer.noise:
+        if not (self.probing or self._tells_norms):
             return update.astype(np.float64)
         norms = log_norms(update, self.layout).ravel()
         return norms if self.probing else np.concatenate([update, norms])
@@ -169,8 +184,16 @@ class Terms:
         """
         if self.offer.noise:
             return dict(self.offer.bounds)
+        if not (self.probing or self._tells_norms):
+            return {**self.offer.bounds, NORMS: norms_bound(self.layout)}
         mean = self.sent.unpack(total.total)[NORMS] / total.count
         try:
-            return next_bounds(mean, self.layout, self._factor)
+            found = next_bounds(mean, self.layout, self._factor)
         except FormatError as error:
             raise ProtocolError(f"got norms that make no sense: {error}") from None
+        return {name: self._near(name, bound) for name, bound in found.items()}
+
+    def _near(self, name: str, bound: float) -> float:
+        """Return a bound that is not far from the one before, if there was one."""
+        old = self.offer.bounds.get(name, bound)
+        return min(max(bound, old / MOST_MOVE, LEAST_BOUND), old * MOST_MOVE)

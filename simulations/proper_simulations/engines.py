@@ -127,7 +127,7 @@ def run_memory(
     parts: Iterable[FederatedPart], site: Site, job: Job, watch: Watch
 ) -> Outcome:
     """Run the federation in this process; see `federation.run_federation`."""
-    coordinator = _coordinator(job, watch)
+    coordinator = _coordinator(site, job, watch)
     participant = Participant(site, FolderKeeper(job.folder / MEMBERS))
     finished: list[FederatedPart] = []
     coordinator.run(MemoryGrid(participant.answer, job.nodes), _note(parts, finished))
@@ -149,7 +149,7 @@ def run_ray(
     import ray  # noqa: PLC0415  seconds, and only this engine needs it
     from flwr.simulation import run_simulation  # noqa: PLC0415
 
-    coordinator = _coordinator(job, watch)
+    coordinator = _coordinator(site, job, watch)
     finished: list[FederatedPart] = []
     failures: list[BaseException] = []
     done = threading.Event()
@@ -190,11 +190,12 @@ def _require_ray() -> None:
         )
 
 
-def _coordinator(job: Job, watch: Watch) -> Coordinator:
+def _coordinator(site: Site, job: Job, watch: Watch) -> Coordinator:
     plan = job.plan.model_copy(update={"min_nodes": job.nodes})
     store = Store(job.folder, job.identity)
     gauge = None if job.canary is None else Gauge(job.canary)
-    return Coordinator(plan, store, watch, gauge, suite_for=suite_for)
+    base = site.trainer().base
+    return Coordinator(plan, store, watch, gauge, base=base, suite_for=suite_for)
 
 
 def _note(

@@ -93,7 +93,8 @@ def _lead(grid: "NodeGrid", context: "NodeContext") -> None:
     facts = (config.model_dump_json(exclude={"out"}), site.data.fingerprint, plan)
     identity = hashlib.sha256(repr(facts).encode()).hexdigest()
     store = Store(_folder(config), identity)
-    Coordinator(plan, store, _say).run(grid, site.parts())
+    lead = Coordinator(plan, store, _say, base=site.trainer().base)
+    lead.run(grid, site.parts())
 
 
 def _say(progress: Progress) -> None:

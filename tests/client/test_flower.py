@@ -46,6 +46,7 @@ def offer(part=PART, round_=0, nodes=9, *, masked=False, serial=None):
     }
     return Offer(
         federation="a" * 64,
+        base="0" * 64,
         run="b" * 32,
         serial=round_ if serial is None else serial,
         attempt=0,
@@ -360,6 +361,6 @@ def test_a_gate_that_refuses_ends_it_before_training():
     node = context(2)
     gate = Closed()
     (reply,) = Participant(site, gate=gate).answer([(order_to(PART), node)])
-    assert reply.error.reason == "no round 0"
+    assert reply.error.reason == "refused"  # why would tell about the person
     assert gate.words == ["no round 0"]
     assert not node.state

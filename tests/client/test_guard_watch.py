@@ -1,6 +1,5 @@
 """What a device agreed to, and lost, is on its disk before anything leaves."""
 
-import dataclasses
 from datetime import UTC
 
 import pytest
@@ -181,11 +180,12 @@ def test_the_coordinator_s_own_promise_of_participations_is_held():
         record = guard.check_sending(proposal, record)
 
 
-def test_in_clear_only_the_own_noise_protects():
-    masked, clear = (a_proposal(noise=NOISE, masked=m) for m in (True, False))
-    one, other = spent_in(masked), spent_in(clear)
-    assert dataclasses.replace(one, cohort_size=1) == other
-    assert epsilon_after([other], 1e-5) == epsilon_after([one], 1e-5, "everybody")
+def test_noise_in_clear_or_in_a_probe_is_refused(vault, door):
+    watch = watch_of(a_guard(allow_unmasked=True), vault, door)
+    for odd in ({"masked": False}, {"bounds": {}}):
+        with pytest.raises(Refusal) as caught:
+            watch.agree(a_proposal(noise=NOISE, **odd), a_situation())
+        assert caught.value.name == "odd-noise"
 
 
 def test_attempts_at_one_round_count_once_as_rounds():

@@ -69,7 +69,8 @@ def heard(folder, *, masked):
     grid = Listening(Participant(site))
     schedules = SimpleNamespace(**dict.fromkeys(STAGES, SCHEDULE))
     parts = site.trainer().blueprint.parts(schedules)
-    Coordinator(Plan(masked=masked), Store(folder, "leaks")).run(grid, parts)
+    store, base = Store(folder, "leaks"), site.trainer().base
+    Coordinator(Plan(masked=masked), store, base=base).run(grid, parts)
     return grid.heard
 
 

@@ -36,6 +36,7 @@ import numpy as np
 from proper_client.answer import Answerer
 from proper_client.personal import LEVELS, Ground, Personaliser
 from proper_coordinator.plan import Plan
+from proper_shared.allocator import keep_freed_memory
 from proper_shared.grouping import READING
 from proper_shared.packing import Arrays
 from proper_shared.rounds import Part
@@ -70,6 +71,7 @@ def central(
         Circumstances, `rows` with one entry for each seed and stage, and in `mean` the
         mean of each comparison over the seeds, by stage.
     """
+    keep_freed_memory()
     base = base or RunConfig()
     rows = [
         row

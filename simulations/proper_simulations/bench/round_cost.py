@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from proper_client.trainer import Trainer
 from proper_coordinator.plan import Plan
+from proper_shared.allocator import keep_freed_memory
 from proper_shared.packing import Layout, Vector
 from proper_shared.rounds import FederatedPart, Order, Part
 from proper_simulations.bench.measure import circumstances
@@ -92,7 +93,7 @@ class Timed:
     """
 
     def __init__(self, trainer: Trainer, clock: Callable[[], float]) -> None:
-        self._trainer, self._clock = trainer, clock
+        self._trainer, self._clock, self.base = trainer, clock, trainer.base
         self.seconds = 0.0
 
     def layout(self, order: Order) -> Layout:
@@ -193,6 +194,7 @@ def round_cost(
         Circumstances, `rows` with one entry for each part, cohort and way, and in
         `by_shape` the bytes for published models.
     """
+    keep_freed_memory()  # as a run does
     base = base or RunConfig(users=1)
     rows = [
         row
