@@ -104,7 +104,7 @@ class DeviceGate:
         """
         place = Place.of(terms.offer, terms.order)
         phase = request[0] if request else 0
-        if phase is Phase.AGREE:
+        if phase == Phase.AGREE:
             self._watch.before_agreeing(terms)
         if phase in PURPOSES:
             self._now = PURPOSES[Phase(phase)], place
