@@ -21,7 +21,8 @@ Masks cancel to the last bit, so masked and unmasked differ by rounding, which t
 amplifies. `again` says how far two roundings lead apart: if masks are as far from none,
 rounding explains it.
 
-The rates of central were chosen on the world of seed 7, as those of the federation.
+The rates of central were looked at on the world of seed 7 and not searched for, so
+what is shown is no best that central training can do.
 """
 
 import json

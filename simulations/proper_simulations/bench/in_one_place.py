@@ -46,7 +46,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rates:
-    """Peak rates of the one optimiser, chosen on the world of seed 7.
+    """Peak rates of the one optimiser, looked at on the world of seed 7, not searched.
 
     Attributes:
         population: of stage 1.
