@@ -319,6 +319,13 @@ def test_processes_may_take_turns_only_where_sessions_are_portable():
         played([Participant(ToySite(5)), Participant(ToySite(5))])
 
 
+def test_an_offer_for_another_backbone_is_refused():
+    made = offer().model_copy(update={"base": "1" * 64})
+    sent = message(RecordDict(content(PART.order(0), made)))
+    (reply,) = Participant(ToySite(5)).answer([(sent, context(0))])
+    assert "another backbone" in reply.error.reason
+
+
 def test_a_letter_of_a_session_that_is_not_open_is_refused():
     (reply,) = Participant(ToySite(5)).answer([(later(offer(), b"x"), context(0))])
     assert reply.error.reason == "got a letter of a session that is not open here"
