@@ -17,20 +17,30 @@ from pathlib import Path
 TEMPORARY = ".tmp"
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_file(
+    path: Path, data: bytes, mode: int = 0o644, *, flush: bool = True
+) -> None:
     """Replace `path` by `data` in one step, with exactly the permissions `mode`.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        mode: its permissions.
+        flush: wait until the disk has it. Without, it outlives a kill of the process
+            and not a crash of the machine.
 
     Raises:
         OSError: the disk is full or the folder is not writable; `path` is as before.
     """
     temporary = _beside(path)
     try:
-        _write(temporary, data, mode)
+        _write(temporary, data, mode, flush=flush)
         temporary.replace(path)
     except BaseException:  # also Ctrl-C: nothing half written stays
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if flush:
+        sync_folder(path.parent)
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
@@ -80,7 +90,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, data: bytes, mode: int, *, flush: bool) -> None:
     path.unlink(missing_ok=True)  # left by a killed process that had our number
     # O_EXCL: never write through a link that somebody else put there.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -88,7 +98,8 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         path.chmod(mode)  # whatever the umask says
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if flush:
+            os.fsync(file.fileno())
 
 
 def _swap(new: Path, place: Path) -> None:

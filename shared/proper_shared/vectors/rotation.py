@@ -13,7 +13,7 @@ Nothing here is secret. Both sides derive it from the round's context by SHAKE-2
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,7 @@ def hadamard(rows: Floats) -> Floats:
     return mixed.reshape(rows.shape)
 
 
+@lru_cache(maxsize=8)
 def _matrix(size: int) -> Floats:
     """Return Sylvester's Hadamard matrix of ones and minus ones."""
     matrix = np.ones((1, 1))
