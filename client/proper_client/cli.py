@@ -167,14 +167,71 @@ def policy(*, home: Path | None) -> None:
 @friendly(interrupted="no key is kept; the same command starts again")
 def enroll(*, invitation: Path, out: Path, home: Path | None) -> None:
     """Accept the file INVITATION: make keys for this device, and an answer."""
+    from proper_client.enrolment import describe  # noqa: PLC0415
     from proper_client.enrolment import enroll as join  # noqa: PLC0415
     from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
     membership = join(invitation, out, Vault(home or default_home(os.environ)))
-    for name, value in membership.fingerprints.items():
-        click.echo(plain(f"{name:<13} {value}"))
-    click.echo(plain(f"Send {out} back to the coordinator. It holds no secret."))
-    click.echo("Compare the fingerprints with theirs; then: proper-client participate")
+    click.echo(plain("\n".join(describe(membership, out))))
+
+
+@main.group()
+def contact() -> None:
+    """Keep the members whom you know; your device counts them from the first day on."""
+
+
+@contact.command("me")
+@_home
+@_debug
+@friendly(interrupted="nothing was changed")
+def contact_me(*, home: Path | None) -> None:
+    """Show your own identity, for others to take as a contact."""
+    from proper_client.contacts import own  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    click.echo("\n".join(own(Vault(home or default_home(os.environ)))))
+
+
+@contact.command("add")
+@click.argument("key")
+@click.option("--name", required=True, help="What you call the person.")
+@_home
+@_debug
+@friendly(interrupted="look with `contact list` whether it was added")
+def contact_add(*, key: str, name: str, home: Path | None) -> None:
+    """Keep KEY, an identity or its fingerprint, that the person gave you themselves."""
+    from proper_client.contacts import add_contact, describe  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    vault, day = Vault(home or default_home(os.environ)), datetime.now(UTC).date()
+    click.echo(plain("\n".join(describe([add_contact(vault, key, name, day)]))))
+
+
+@contact.command("list")
+@_home
+@_debug
+@friendly(interrupted="nothing was changed")
+def contact_list(*, home: Path | None) -> None:
+    """Show your contacts."""
+    from proper_client.contacts import contacts_in, describe  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    found = contacts_in(Vault(home or default_home(os.environ)))
+    click.echo(plain("\n".join(describe(found))))
+
+
+@contact.command("remove")
+@click.argument("which")
+@_home
+@_debug
+@friendly(interrupted="look with `contact list` whether it is gone")
+def contact_remove(*, which: str, home: Path | None) -> None:
+    """Vouch no more for the contact WHICH, a name, an identity or a fingerprint."""
+    from proper_client.contacts import describe, remove_contact  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    vault = Vault(home or default_home(os.environ))
+    click.echo(plain("\n".join(describe([remove_contact(vault, which)]))))
 
 
 @main.command()

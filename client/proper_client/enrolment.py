@@ -4,7 +4,8 @@ The vault then holds, as `federation/membership.json`, the invitation and two ke
 were made here: one by which Flower knows the device (P-256), one that is its identity
 towards the other members (Ed25519). The invitation's secret is not kept.
 
-Covered: an invitation that was changed or cut; a second one, unless it is asked for.
+Covered: an invitation that was changed or cut, or names another coordinator or office
+than the log of its federation; a second one in the same home.
 Not covered: see `invitations` for what an invitation is worth to whoever reads it.
 """
 
@@ -20,6 +21,7 @@ from proper_client.vault import FILE_MODE, Vault
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, DataError, FormatError
 from proper_shared.invitations import (
+    NO_OFFICE,
     Enrolment,
     Invitation,
     public_pem,
@@ -63,11 +65,18 @@ class Membership:
         return HeldSigner(self.identity.private_bytes_raw())
 
     @property
+    def name(self) -> str:
+        """The whole identity, 64 hex digits, for whoever takes it as a contact."""
+        return self.identity.public_key().public_bytes_raw().hex()
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """What two people compare, by name."""
+        office = self.invitation.office
         return {
             "coordinator": short(self.invitation.coordinator),
-            "this device": short(self.identity.public_key().public_bytes_raw().hex()),
+            "office": short(office) if office else NO_OFFICE,
+            "this device": short(self.name),
             "its node key": short(public_pem(self.node_key.public_key()).decode()),
         }
 
@@ -133,6 +142,19 @@ def membership_in(vault: Vault) -> Membership:
     if not isinstance(node, ec.EllipticCurvePrivateKey):
         raise FormatError("the node key is of an unknown kind")
     return Membership(kept.invitation, node, identity)
+
+
+def describe(membership: Membership, answer_file: Path) -> list[str]:
+    """Return what a person sees once they enrolled."""
+    kept = membership.fingerprints.items()
+    return [
+        *(f"{name:<13} {value}" for name, value in kept),
+        f"identity      {membership.name}",
+        f"Send {answer_file} back to the coordinator. It holds no secret.",
+        "Compare coordinator and office with what these publish themselves, and let",
+        "them, and your contacts, compare the others with you.",
+        "Then: proper-client participate",
+    ]
 
 
 def _kept(membership: Membership) -> _Kept:

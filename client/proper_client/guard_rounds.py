@@ -11,6 +11,7 @@ from datetime import datetime
 
 from flwr.app import Message
 
+from proper_client.contacts import verified
 from proper_client.guard import Acquaintance, Guard, Situation
 from proper_client.guard_machine import plugged_in
 from proper_client.guard_members import acquaintances, load_pins, see_log
@@ -78,7 +79,8 @@ class DeviceGate:
         """Know the members of a log whose head is pinned."""
         pins = load_pins(self.vault, self.federation)
         if log.head == pins.head:  # a crash may have kept the pin and not the log
-            self._watch.guard = self._guard_of(acquaintances(log, pins))
+            friends = verified(self.vault, self.federation, log.members)
+            self._watch.guard = self._guard_of(acquaintances(log, pins, friends))
 
     def _guard_of(self, members: Mapping[bytes, Acquaintance]) -> Guard:
         return Guard(self.policy, self.identity, self.federation, members)

@@ -43,25 +43,76 @@ def inspect(release: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("office.key"),
+    show_default=True,
+    help="File for the private key.",
+)
+@_debug
+@friendly(interrupted="no key was made")
+def office(*, out: Path) -> None:
+    """Make the key of an enrolment office, on a machine that is not the coordinator's.
+
+    The office looks at people and countersigns who they are: devices count them from
+    the first day on.
+    """
+    from proper_coordinator.office import make_office  # noqa: PLC0415
+
+    click.echo(plain("\n".join(make_office(out))))
+
+
+@main.command()
+@click.argument("enrolments", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    default=Path("office.key"),
+    show_default=True,
+    help="The office's private key.",
+)
+@_debug
+@friendly(interrupted="the same command does it again, with the same result")
+def countersign(*, enrolments: tuple[Path, ...], key: Path) -> None:
+    """Say as the office that ENROLMENTS are of people whom you know; needs no network.
+
+    For each file NAME.json it writes NAME.countersigned.json beside it.
+    """
+    from proper_coordinator.office import countersign_files  # noqa: PLC0415
+
+    click.echo(plain("\n".join(countersign_files(key, enrolments))))
+
+
+@main.command()
 @click.option("--address", help="HOST:PORT by which clients reach this machine.")
 @click.option("--host", multiple=True, help="Another name or address of it.")
 @click.option("--set", "chosen", multiple=True, help="A line of coordinator.toml.")
+@click.option("--office", help="Public key of the enrolment office; it is for good.")
 @_dir
 @_debug
 @friendly(interrupted="nothing was made")
 def init(
-    *, folder: Path, address: str | None, host: tuple[str, ...], chosen: tuple[str, ...]
+    *,
+    folder: Path,
+    address: str | None,
+    host: tuple[str, ...],
+    chosen: tuple[str, ...],
+    office: str | None,
 ) -> None:
     """Make keys, an authority for TLS, and the settings of a federation."""
     from proper_coordinator.authority import fingerprint  # noqa: PLC0415
     from proper_coordinator.deployment import make_deployment  # noqa: PLC0415
+    from proper_coordinator.office import describe, parse_office  # noqa: PLC0415
     from proper_coordinator.settings import FILE, parse_settings  # noqa: PLC0415
 
     lines = [*([f'address = "{address}"'] if address else []), *chosen]
     settings = parse_settings("\n".join(lines))
-    made = make_deployment(folder, settings, host, datetime.now(UTC))
+    key = parse_office(office)
+    made = make_deployment(folder, settings, host, datetime.now(UTC), key)
     click.echo(plain(f"made {folder}; look through {folder / FILE}"))
     click.echo(f"authority {fingerprint(made.ca_certificate)}")
+    click.echo(f"office    {describe(key)}")
     click.echo(plain(f"next: proper-coordinator up --dir {folder}"))
 
 
@@ -98,14 +149,23 @@ def invite(*, folder: Path, name: str | None, out: Path | None) -> None:
 
 @main.command()
 @click.argument("enrolment", type=click.Path(path_type=Path))
+@click.option(
+    "--countersignature",
+    type=click.Path(path_type=Path),
+    help="What the office wrote for it.",
+)
+@click.option("--unvouched", is_flag=True, help="Do without, although there is one.")
 @_dir
 @_debug
 @friendly(interrupted="look with `status` whether the person was admitted")
-def admit(*, folder: Path, enrolment: Path) -> None:
+def admit(
+    *, folder: Path, enrolment: Path, countersignature: Path | None, unvouched: bool
+) -> None:
     """Admit the device whose answer is in the file ENROLMENT."""
     from proper_coordinator.joining import take_in  # noqa: PLC0415
 
-    click.echo(plain("\n".join(take_in(folder, enrolment))))
+    lines = take_in(folder, enrolment, countersignature, unvouched=unvouched)
+    click.echo(plain("\n".join(lines)))
 
 
 @main.command()

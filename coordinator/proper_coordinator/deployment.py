@@ -118,7 +118,11 @@ class Deployment:
 
 
 def make_deployment(
-    folder: Path, settings: Settings, hosts: Sequence[str], now: datetime
+    folder: Path,
+    settings: Settings,
+    hosts: Sequence[str],
+    now: datetime,
+    office: bytes | None = None,
 ) -> Deployment:
     """Make the folder of a new deployment, in one step.
 
@@ -128,6 +132,8 @@ def make_deployment(
         hosts: names and addresses for the server's certificate, besides the address
             in the settings.
         now: with a time zone, for the certificates.
+        office: public key of the enrolment office, 32 bytes; for good, since the name
+            of the federation depends on it.
 
     Raises:
         ConfigError: something stands at `folder`, or a host is none.
@@ -141,7 +147,7 @@ def make_deployment(
     own = settings.address.rpartition(":")[0].strip("[]")
     papers = new_papers([own, *hosts], now)
     key = Ed25519PrivateKey.generate().private_bytes_raw()
-    log = Log.found(HeldSigner(key), None, now.date())
+    log = Log.found(HeldSigner(key), office, now.date())
     files = {
         "ca-key.pem": papers.ca_key,
         "ca.pem": papers.ca_certificate,

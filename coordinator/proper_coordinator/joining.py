@@ -1,4 +1,4 @@
-"""Invite people, and admit their devices.
+"""Invite people, and admit their devices, with what an enrolment office says of them.
 
 Covered: a SuperLink that is not up (it is told when it is); two invitations at once.
 Not covered: the way that the files take between people.
@@ -11,7 +11,14 @@ from proper_coordinator.deployment import SECRET, open_deployment
 from proper_coordinator.members import admit, invite
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, DataError
-from proper_shared.invitations import MAX_BYTES, public_name, read_enrolment, short
+from proper_shared.invitations import (
+    MAX_BYTES,
+    NO_OFFICE,
+    public_name,
+    read_countersignature,
+    read_enrolment,
+    short,
+)
 
 
 def write_invitation(folder: Path, name: str | None, out: Path | None) -> list[str]:
@@ -30,29 +37,58 @@ def write_invitation(folder: Path, name: str | None, out: Path | None) -> list[s
     return [
         f"wrote {place}, for {invitation.name} alone, at seat {invitation.number}",
         f"coordinator   {short(invitation.coordinator)}",
+        f"office        {short(invitation.office) if invitation.office else NO_OFFICE}",
         "Whoever has the file can join in that place: send it in a way that you trust.",
     ]
 
 
-def take_in(folder: Path, enrolment_file: Path) -> list[str]:
+def take_in(
+    folder: Path,
+    enrolment_file: Path,
+    countersignature_file: Path | None = None,
+    *,
+    unvouched: bool = False,
+) -> list[str]:
     """Admit the device that answered an invitation; return lines to show.
 
+    Args:
+        folder: of the deployment.
+        enrolment_file: the answer.
+        countersignature_file: what the enrolment office says of it.
+        unvouched: do without it although there is an office.
+
     Raises:
-        ConfigError: its seat is taken, or a key is another member's.
+        ConfigError: its seat is taken, a key is another member's, or a countersignature
+            is missing or too many.
         DataError: there is no such file.
-        FormatError: it proves nothing.
+        FormatError: it proves nothing, or is not what the office countersigned.
     """
     deployment = open_deployment(folder)
-    if not enrolment_file.is_file():
-        raise DataError(f"there is no file {enrolment_file}", hint="check the path")
-    with enrolment_file.open("rb") as file:
-        enrolment = read_enrolment(file.read(MAX_BYTES + 1), enrolment_file.name)
+    enrolment = read_enrolment(read_small(enrolment_file), enrolment_file.name)
+    said = None
+    if countersignature_file is not None:
+        data = read_small(countersignature_file)
+        said = read_countersignature(data, countersignature_file.name)
     with deployment.alone("invite"):
-        member = admit(deployment, enrolment, datetime.now(UTC).date())
+        day = datetime.now(UTC).date()
+        member = admit(deployment, enrolment, day, said, unvouched=unvouched)
     claims = enrolment.claims
     return [
-        f"admitted {member.name} at seat {member.number}",
+        f"admitted {member.name} at seat {member.number}"
+        + (", countersigned by the office" if said else ""),
         f"this device   {short(claims.identity)}",
         f"its node key  {short(claims.node_key)}",
         "Compare them with what the person sees. `up` tells the SuperLink by itself.",
     ]
+
+
+def read_small(path: Path) -> bytes:
+    """Return one of the files that people carry, or enough to see that it is none.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", hint="check the path")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)

@@ -3,8 +3,11 @@
 Each invitation is a seat with a secret of its own. An enrolment that proves the secret
 takes the seat, once; the secret is then thrown away.
 
+Where the federation has an enrolment office, an enrolment comes with what that office
+says of it, or the operator says that it comes without.
+
 Covered: an enrolment that nobody was invited to, that comes twice, or takes a key that
-another member has; a crash at any step.
+another member has; one that the office did not countersign; a crash at any step.
 Not covered: two processes that write at the same time (the caller holds a lock).
 """
 
@@ -16,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from proper_coordinator.deployment import LOG, SECRET, Deployment
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, FormatError
-from proper_shared.invitations import Enrolment, Invitation
+from proper_shared.invitations import Claims, Countersignature, Enrolment, Invitation
 
 FILE = "members.json"
 
@@ -83,12 +86,11 @@ def invite(deployment: Deployment, name: str | None) -> Invitation:
         raise ConfigError(f"{name!r} was invited already", hint="choose another name")
     secret = secrets.token_hex(32)
     invitation = Invitation(
-        federation=deployment.federation,
+        founding=deployment.log.entries[0].dump().decode(),
         number=number,
         name=name,
         address=settings.address,
         ca_certificate=deployment.ca_certificate.decode(),
-        coordinator=deployment.signing_key.public_key().public_bytes_raw().hex(),
         secret=secret,
         backbone=settings.backbone,
         task=settings.task,
@@ -99,17 +101,28 @@ def invite(deployment: Deployment, name: str | None) -> Invitation:
     return invitation
 
 
-def admit(deployment: Deployment, enrolment: Enrolment, day: date) -> Member:
+def admit(
+    deployment: Deployment,
+    enrolment: Enrolment,
+    day: date,
+    countersignature: Countersignature | None = None,
+    *,
+    unvouched: bool = False,
+) -> Member:
     """Give a seat to who answers its invitation; return the member.
 
     Args:
         deployment: where.
         enrolment: the answer.
         day: for the membership log.
+        countersignature: of the enrolment office on the answer.
+        unvouched: do without it although there is an office.
 
     Raises:
-        FormatError: the enrolment is for another federation, or proves nothing.
-        ConfigError: the seat is taken, or a key is another member's.
+        FormatError: the enrolment is for another federation, or proves nothing; or the
+            countersignature is not the office's, or to another enrolment.
+        ConfigError: the seat is taken, a key is another member's, or a countersignature
+            is missing or too many.
     """
     members, claims = read_members(deployment), enrolment.claims
     if claims.federation != deployment.federation:
@@ -127,6 +140,7 @@ def admit(deployment: Deployment, enrolment: Enrolment, day: date) -> Member:
         {claims.node_key, claims.identity} & {m.node_key, m.identity} for m in members
     ):
         raise ConfigError("another member has one of these keys")
+    said = _countersigned(deployment, claims, countersignature, unvouched=unvouched)
     changes = {
         "secret": None,
         "node_key": claims.node_key,
@@ -136,16 +150,48 @@ def admit(deployment: Deployment, enrolment: Enrolment, day: date) -> Member:
     others = [m if m.number != member.number else member for m in members]
     # The log first: a crash leaves an entry for whom the seat is still free, no member
     # whom the others do not know.
-    _add_to_log(deployment, bytes.fromhex(claims.identity), day)
+    _add_to_log(deployment, bytes.fromhex(claims.identity), day, said)
     _write(deployment, tuple(others))
     return member
 
 
-def _add_to_log(deployment: Deployment, identity: bytes, day: date) -> None:
-    log = deployment.log
-    if identity not in log.members:
-        longer = log.add(deployment.signer, identity, day)
-        write_file(deployment.path(LOG), longer.dump(), SECRET)
+def _countersigned(
+    deployment: Deployment,
+    claims: Claims,
+    countersignature: Countersignature | None,
+    *,
+    unvouched: bool,
+) -> bytes | None:
+    """Return what the office says of these claims, 64 bytes, once it was checked."""
+    office = deployment.log.enrolment
+    if countersignature is None:
+        if office is not None and not unvouched:
+            raise ConfigError(
+                "this federation has an enrolment office, and got no countersignature",
+                hint="give it with --countersignature FILE; or --unvouched, and the "
+                "other devices count this one only once they know it for long",
+            )
+        return None
+    if office is None or unvouched:
+        raise ConfigError(
+            "got a countersignature, expected none: "
+            + ("--unvouched" if office else "this federation has no enrolment office"),
+            hint="an office is named once, by `init --office`",
+        )
+    countersignature.check(office, claims)
+    return bytes.fromhex(countersignature.signature)
+
+
+def _add_to_log(
+    deployment: Deployment, identity: bytes, day: date, said: bytes | None
+) -> None:
+    log, signer = deployment.log, deployment.signer
+    if (standing := log.members.get(identity)) is not None:  # from before a crash
+        if standing.countersigned or said is None:
+            return
+        log = log.remove(signer, identity, day)
+    longer = log.add(signer, identity, day, said)
+    write_file(deployment.path(LOG), longer.dump(), SECRET)
 
 
 def _write(deployment: Deployment, members: tuple[Member, ...]) -> None:

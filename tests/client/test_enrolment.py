@@ -1,23 +1,31 @@
 """A device joins a federation: its keys stay, an answer goes back."""
 
 import stat
+from datetime import UTC, date, datetime
 
 import pytest
 
-from proper_client.enrolment import RECORD, enroll, membership_in
+from proper_client.enrolment import RECORD, describe, enroll, membership_in
+from proper_client.guard_members import see_log
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError, DataError, FormatError
-from proper_shared.invitations import Invitation, read_enrolment
+from proper_shared.invitations import Invitation, read_enrolment, short
 from proper_shared.method.config import Method
+from proper_shared.secagg.checks import Refusal
+from proper_shared.secagg.keys import HeldSigner
+from proper_shared.secagg.membership import Log
 
+COORDINATOR, OFFICE, OTHER = (HeldSigner(bytes([n]) * 32) for n in (1, 2, 3))
+DAY = date(2026, 11, 1)
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECRET = "ef" * 32
+FOUNDED = Log.found(COORDINATOR, OFFICE.identity, DAY)
 INVITATION = Invitation(
-    federation="ab" * 32,
+    founding=FOUNDED.entries[0].dump().decode(),
     number=3,
     name="ann",
     address="localhost:9443",
     ca_certificate="-----",
-    coordinator="cd" * 32,
     secret=SECRET,
     backbone="nano",
     task="tagging",
@@ -100,3 +108,31 @@ def test_a_damaged_membership_is_named(files):
         vault.write_record(RECORD, {**found, key: "xx"})
         with pytest.raises(FormatError, match="damaged"):
             membership_in(vault)
+
+
+def test_a_person_sees_the_office_and_their_whole_identity(files):
+    invitation, answer, vault = files
+    made = enroll(invitation, answer, vault)
+    shown = "\n".join(describe(made, answer))
+    assert f"office        {short(OFFICE.identity.hex())}" in shown
+    assert made.name in shown
+    assert made.name == made.signer.identity.hex()
+
+
+def test_no_office_is_said_to_be_none(files):
+    invitation, answer, vault = files
+    entry = Log.found(COORDINATOR, None, DAY).entries[0].dump().decode()
+    without = INVITATION.model_copy(update={"founding": entry})
+    invitation.write_text(without.model_dump_json())
+    assert enroll(invitation, answer, vault).fingerprints["office"] == "none"
+
+
+@pytest.mark.parametrize("office", [None, OTHER.identity])
+def test_a_log_with_another_office_than_the_invitations_is_refused(files, office):
+    invitation, answer, vault = files
+    federation = bytes.fromhex(enroll(invitation, answer, vault).invitation.federation)
+    with pytest.raises(Refusal, match="was pinned") as raised:
+        see_log(vault, federation, Log.found(COORDINATOR, office, DAY).dump(), NOW)
+    assert raised.value.name == "forked-log"
+    seen = see_log(vault, federation, FOUNDED.dump(), NOW)
+    assert seen.enrolment == OFFICE.identity

@@ -1,5 +1,7 @@
 """An invitation goes out, an enrolment comes back, and nothing else passes for one."""
 
+from datetime import date
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -7,21 +9,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from proper_shared.errors import FormatError
 from proper_shared.invitations import (
     MAX_BYTES,
+    Countersignature,
     Enrolment,
     Invitation,
+    read_countersignature,
     read_enrolment,
     read_invitation,
     short,
 )
 from proper_shared.method.config import Method
+from proper_shared.secagg.keys import HeldSigner
+from proper_shared.secagg.membership import Log
 
+COORDINATOR, OFFICE, OTHER = (HeldSigner(bytes([n]) * 32) for n in (1, 2, 3))
+DAY = date(2026, 11, 1)
+LOG = Log.found(COORDINATOR, OFFICE.identity, DAY)
 INVITATION = Invitation(
-    federation="ab" * 32,
+    founding=LOG.entries[0].dump().decode(),
     number=3,
     name="ann",
     address="localhost:9443",
     ca_certificate="-----",
-    coordinator="cd" * 32,
     secret="ef" * 32,
     backbone="nano",
     task="tagging",
@@ -92,7 +100,7 @@ def test_no_private_key_and_no_secret_is_in_the_answer():
     [b"", b"[]", b"{}", b'{"format": 1}', b"x" * (MAX_BYTES + 1), b'{"a":1,"a":1}'],
 )
 def test_what_is_no_invitation_is_refused(data):
-    for read in (read_invitation, read_enrolment):
+    for read in (read_invitation, read_enrolment, read_countersignature):
         with pytest.raises(FormatError):
             read(data, "a file")
 
@@ -100,3 +108,84 @@ def test_what_is_no_invitation_is_refused(data):
 def test_short_fingerprints_tell_keys_apart():
     assert short("a") != short("b")
     assert len(short("a")) == 24
+
+
+def founded(log):
+    lines = log.dump().decode().removesuffix("\n")
+    plain = INVITATION.model_copy(update={"founding": lines})
+    return read_invitation(plain.model_dump_json().encode(), "x")
+
+
+@pytest.mark.parametrize("office", [None, OFFICE.identity, OTHER.identity])
+def test_an_invitation_names_whom_the_log_names(office):
+    log = Log.found(COORDINATOR, office, DAY)
+    invitation = founded(log)
+    assert invitation.federation == log.federation.hex()
+    assert invitation.coordinator == COORDINATOR.identity.hex()
+    assert invitation.office == (office and office.hex())
+
+
+def test_another_office_is_another_federation():
+    names = (None, OFFICE.identity, OTHER.identity)
+    made = {founded(Log.found(COORDINATOR, n, DAY)).federation for n in names}
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (OFFICE.identity.hex(), OTHER.identity.hex()),
+        (COORDINATOR.identity.hex(), OTHER.identity.hex()),
+        ("2026-11-01", "2026-11-02"),
+        ('"kind":"found"', '"kind":"add"'),
+        ("}", ""),
+    ],
+)
+def test_a_founding_entry_that_was_changed_is_refused(old, new):
+    assert old in INVITATION.founding
+    changed = INVITATION.founding.replace(old, new)
+    plain = INVITATION.model_copy(update={"founding": changed})
+    with pytest.raises(FormatError, match="wrong at founding"):
+        read_invitation(plain.model_dump_json().encode(), "x")
+
+
+def test_more_than_the_founding_entry_is_refused():
+    with pytest.raises(FormatError, match="wrong at founding"):
+        founded(LOG.add(COORDINATOR, OTHER.identity, DAY))
+
+
+def test_what_the_office_said_is_what_the_log_takes():
+    claims = answer().claims
+    made = Countersignature.on(claims, OFFICE)
+    read = read_countersignature(made.model_dump_json(indent=1).encode(), "x")
+    read.check(OFFICE.identity, claims)
+    who, said = bytes.fromhex(claims.identity), bytes.fromhex(read.signature)
+    assert LOG.add(COORDINATOR, who, DAY, said).members[who].countersigned
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"federation": "00" * 32}, "another federation"),
+        ({"identity": "11" * 32}, "another enrolment"),
+        ({"signature": "00" * 64}, "not by this federation's office"),
+        (
+            {"signature": Countersignature.on(answer().claims, OTHER).signature},
+            "not by this federation's office",
+        ),
+    ],
+)
+def test_a_countersignature_of_elsewhere_is_refused(changes, match):
+    claims = answer().claims
+    made = Countersignature.on(claims, OFFICE).model_copy(update=changes)
+    with pytest.raises(FormatError, match=match):
+        made.check(OFFICE.identity, claims)
+
+
+@pytest.mark.parametrize("part", ["federation", "identity"])
+def test_a_countersignature_does_not_move_to_other_claims(part):
+    said = Countersignature.on(answer().claims, OFFICE)
+    claims = answer().claims.model_copy(update={part: "11" * 32})
+    moved = said.model_copy(update={part: "11" * 32})
+    with pytest.raises(FormatError, match="not by this federation's office"):
+        moved.check(OFFICE.identity, claims)
