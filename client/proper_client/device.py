@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from proper_client.enrolment import NODE, Membership, membership_in
-from proper_client.flower import Learner, Participant
+from proper_client.flower import Participant
 from proper_client.guard_rounds import DeviceGate
 from proper_client.ledger import Door, Ledger
 from proper_client.memory import VaultKeeper
 from proper_client.participation import Participation
 from proper_client.policy import load_policy
 from proper_client.resident import MIB, Fleet, Seat
+from proper_client.site import Learner
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError
 from proper_shared.history import User, load_history

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -35,18 +35,19 @@ from proper_client.letters import (
 )
 from proper_client.member import Member, State
 from proper_client.node_state import NOTHING, Keeper, Memory, read_memory, write_memory
+from proper_client.site import Gate, Learner, Site, Update
 from proper_shared.aggregation import Contribution
 from proper_shared.errors import ProtocolError
 from proper_shared.history import User
 from proper_shared.offers import Offer
 from proper_shared.orders import parse_order, read_parameters
-from proper_shared.packing import Layout
-from proper_shared.rounds import Order
 from proper_shared.secagg.checks import Refusal
 from proper_shared.secagg.keys import Signer
-from proper_shared.summing import Me, contribute, offer_of, resume
+from proper_shared.summing import contribute, offer_of, resume
 from proper_shared.terms import Terms
-from proper_shared.vectors.rounding import RandomBytes
+
+if TYPE_CHECKING:
+    from proper_shared.rounds import Order
 
 REFUSED = 1001  # the message is not one that we answer
 FAILED = 1002  # the message is sound, training was not possible
@@ -57,84 +58,6 @@ _log = logging.getLogger(__name__)
 
 Pair = tuple[Message, Context]
 OrderKey = tuple[str, bytes]
-Update = NDArray[np.float32]
-
-
-class Learner(Protocol):
-    """What trains members, one update for each; see `trainer.Trainer`."""
-
-    @property
-    def base(self) -> str:
-        """What is adapted and how; see `offers.base_hash`."""
-        ...
-
-    def layout(self, order: Order) -> Layout:
-        """Return what lies where in an update for this order."""
-        ...
-
-    def train(self, order: Order, members: Sequence[Member]) -> Sequence[Update]:
-        """Return one update (Q,) for each member, and replace the members' states."""
-        ...
-
-
-class Site(Protocol):
-    """What a process needs to speak for its nodes; a simulation may pickle it."""
-
-    def user(self, seat: int) -> User:
-        """Return the person at this seat.
-
-        Raises:
-            IndexError: there is no such seat.
-        """
-        ...
-
-    def signer(self, seat: int) -> Signer:
-        """Return the identity of the person at this seat."""
-        ...
-
-    def me(self, seat: int, offer: Offer) -> Me:
-        """Return the person at this seat as they enter a round."""
-        ...
-
-    def rounding(self, seat: int, terms: Terms) -> RandomBytes:
-        """Return the random bytes by which this seat rounds: those of the system."""
-        ...
-
-    def trainer(self) -> Learner:
-        """Load what trains; called once in each process, and only when needed."""
-        ...
-
-
-class Gate(Protocol):
-    """Decides what one device takes part in; see `guard_rounds`."""
-
-    def see(self, log: bytes) -> None:
-        """Look at the membership log that the coordinator shows.
-
-        Raises:
-            ProtocolError: it is none, or does not extend what was seen before.
-        """
-        ...
-
-    def admit(self, terms: Terms) -> None:
-        """Agree to a round, on the disk, before anything is answered.
-
-        Raises:
-            ProtocolError: the device does not take part.
-        """
-        ...
-
-    def leaving(self, terms: Terms, request: bytes) -> None:
-        """Note what the answer to this request is, before it is made.
-
-        Raises:
-            ProtocolError: it must not leave.
-        """
-        ...
-
-    def refused(self, error: ProtocolError) -> None:
-        """Write down that something was refused."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,7 @@ class Coordinator:
             part.restore(saved.state)
             log, bounds = list(saved.rounds), dict(saved.bounds)
         rounds = part.schedule.rounds
-        seed = self.plan.seed
-        chosen = cohorts(self._blocks(nodes), (seed, number))
+        chosen = cohorts(self._blocks(nodes), (self.plan.seed, number))
         for round_, cohort in enumerate(islice(chosen, rounds)):
             if round_ < len(log):
                 continue
@@ -256,6 +255,7 @@ class _Round:
     def _attempts(
         self, order: Order, part: FederatedPart, bounds: Mapping[str, float]
     ) -> "_Done":
+        self.dropped = {}  # who was missing in a probe may be in the sum
         layout, serial = part.layout(order.round), self.lead.store.next_serial()
         for attempt in range(ATTEMPTS):
             offer = self._offer(serial, attempt, bounds)

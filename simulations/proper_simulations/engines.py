@@ -18,7 +18,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from proper_client.flower import PARTITION, Pair, Participant, Site, client_app
+from proper_client.flower import PARTITION, Pair, Participant, client_app
+from proper_client.site import Site
 from proper_coordinator.checks import Gauge
 from proper_coordinator.flower import Coordinator, Progress, StoppedError, server_app
 from proper_coordinator.store import Store

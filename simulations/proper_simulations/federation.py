@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal
 from proper_coordinator.plan import Plan
 
 if TYPE_CHECKING:
-    from proper_client.flower import Site
     from proper_client.member import State
+    from proper_client.site import Site
     from proper_coordinator.flower import Progress
     from proper_coordinator.store import Round
     from proper_shared.rounds import FederatedPart
