@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/proper-sim run --world tagging --seed 0 --curve 0,2,8,32 --out $(DEMO)
+	$(BIN)/proper-sim run --world tagging --seed 0 --curve 0,4 --out $(DEMO)
 	@echo
 	@echo "The report: $(CURDIR)/$(DEMO)/report.html"
 	@echo "A personal model of your own, from a history in a file:"

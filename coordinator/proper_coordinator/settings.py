@@ -66,7 +66,7 @@ class Settings(BaseModel):
     )
     population_rounds: int = Field(default=50, ge=1, description="rounds of stage 1")
     grouping_rounds: int = Field(
-        default=240, ge=1, description="rounds that find groups; nothing is trained"
+        default=200, ge=1, description="rounds that find groups; nothing is trained"
     )
     group_rounds: int = Field(default=40, ge=1, description="rounds of stage 2")
     router_rounds: int = Field(

@@ -66,13 +66,16 @@ class Features(NamedTuple):
 
 
 def phase_of(round_: int, rounds: int) -> Phase:
-    """Return the phase of a round: the first quarter are moments."""
-    return "moments" if round_ * 4 < rounds else "mixture"
+    """Return the phase of a round: the first tenth are moments.
+
+    Members do not change between rounds, so once round all blocks says everything.
+    """
+    return "moments" if round_ * 10 < rounds else "mixture"
 
 
 def sharpness(round_: int, rounds: int) -> float:
     """Return b in a round of the mixture."""
-    start = -(-rounds // 4)  # the first round of the mixture
+    start = -(-rounds // 10)  # the first round of the mixture
     done = (round_ - start) / max(1.0, WARM * (rounds - start))
     return SHARPNESS * min(1.0, HEAT + (1 - HEAT) * done)
 

@@ -33,7 +33,7 @@ from proper_simulations.site import RunSite
 
 COHORTS = (10, 30, 100, 200)
 FACTORS = (FACTOR, 2 * FACTOR)
-MIXTURE = 60  # first round of the grouping that looks for groups, of 240
+MIXTURE = 20  # first round of the grouping that looks for groups, of 200
 
 
 class Updates(NamedTuple):
