@@ -3,61 +3,70 @@
 Under masks nobody can look at one update. What remains is the model that a sum makes:
 if public texts suddenly cost it much more, the round was not an honest one.
 
-Covered: the population, and the group level as a new user of no group in particular
-would find it. Not covered: harm that these texts do not show, such as a back door; the
-search for groups, which is no model; the router of stage 3, which answers only together
-with a user's own LoRA.
+Covered: the population; and the group level, where each public person is taken to be
+of the group that serves them best, since one of no group in particular fares worse the
+more groups become themselves.
+Not covered: harm that these texts do not show, such as a back door; the search for
+groups, which is no model; the router of stage 3, which answers only together with a
+user's own LoRA.
 """
 
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from proper_shared.encoding import Encoder, Example, collate
-from proper_shared.history import Entry
+from proper_shared.grouping import REACH
+from proper_shared.history import User
 from proper_shared.method.objective import text_loss
 from proper_shared.method.stages import EMBEDDING, STAGES, AdaptedModel
 from proper_shared.rounds import FederatedPart, Part
 
-ROWS = 32  # examples in one pass
-
 
 class Canary:
-    """Public texts and a backbone of one's own to read them.
+    """Public people and a backbone of one's own to read them.
 
     Args:
         adapted: with fresh parts for population and group; what is loaded into it is
             the canary's affair.
         encoder: of the task.
-        entries: public, with their answers.
+        people: their entries are public; those without entries are left out.
     """
 
     def __init__(
-        self, adapted: AdaptedModel, encoder: Encoder, entries: Sequence[Entry]
+        self, adapted: AdaptedModel, encoder: Encoder, people: Sequence[User]
     ) -> None:
         self._adapted, self._padding = adapted, encoder.padding
-        self._examples = [encoder.example(entry) for entry in entries]
+        self._examples: list[list[Example]] = [
+            [encoder.example(entry) for entry in person.profile]
+            for person in people
+            if person.profile
+        ]
 
     def measure(self, part: FederatedPart) -> float | None:
-        """Return the mean loss of the texts under a part, nats a target token.
+        """Return the mean loss of the people under a part, nats a target token.
 
-        None where the part is no model, or there are no texts.
+        None where the part is no model, or there are no people.
         """
         if not isinstance(part, Part) or part.stage == "lora_router":
             return None
+        if not self._examples:
+            return None
         own = {n: a for n, a in part.values.items() if not n.startswith("grouping.")}
-        tensors = {name: torch.from_numpy(array)[None] for name, array in own.items()}
-        if part.stage == "group":
-            tensors[EMBEDDING] = torch.from_numpy(part.mean_embedding)[None]
-        self._adapted.load(tensors)
+        self._adapted.load({n: torch.from_numpy(a)[None] for n, a in own.items()})
         self._adapted.users.use(*STAGES[part.stage].uses)
-        starts = range(0, len(self._examples), ROWS)
-        batches = [self._examples[start : start + ROWS] for start in starts]
-        losses = [self._loss(batch) * len(batch) for batch in batches]
-        return sum(losses) / len(self._examples) if losses else None
+        kinds = part.shape.experts if part.stage == "group" else 1
+        losses = torch.stack([self._losses(kind) for kind in range(kinds)])  # (E, U)
+        return float(losses.min(0).values.mean())
 
     @torch.no_grad()
-    def _loss(self, examples: Sequence[Example]) -> float:
-        batch = collate([examples], self._padding)
+    def _losses(self, group: int) -> Tensor:
+        """Return the loss of each person (U,), if they were of one group alone."""
+        users = len(self._examples)
+        embedding = torch.zeros(users, self._adapted.method.embedding_size)
+        embedding[:, group] = REACH
+        self._adapted.load({EMBEDDING: embedding})
+        batch = collate(self._examples, self._padding)
         targets = batch.targets.to(self._adapted.device)
-        return float(text_loss(self._adapted.logits(batch), targets, 1))
+        return text_loss(self._adapted.logits(batch), targets, users)

@@ -100,13 +100,15 @@ class RunSite:
             others=len(data.others) + PUBLIC_PEOPLE,
             users=0,
         )
-        people = made.others[len(data.others) :]
-        entries = [entry for user in people for entry in user.profile[:PUBLIC_ENTRIES]]
+        people = [
+            replace(user, profile=user.profile[:PUBLIC_ENTRIES])
+            for user in made.others[len(data.others) :]
+        ]
         backbone = self.backbone()
         adapted = AdaptedModel(backbone.model, self.settings.method, config.seed)
         adapted.add("population")
         adapted.add("group")
-        return Canary(adapted, Encoder(backbone.tokenizer, data.task), entries)
+        return Canary(adapted, Encoder(backbone.tokenizer, data.task), people)
 
     def trainer(self) -> Trainer:
         """Return the trainer of this process."""

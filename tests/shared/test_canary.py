@@ -14,15 +14,13 @@ SCHEDULE = Schedule(rounds=4, recipe=tiny.recipe(steps=2))
 PEOPLE = [tiny.user("ann", 6), tiny.user("bob", 4)]
 
 
-def made(entries=None):
+def made(people=PEOPLE):
     backbone, method = tiny.backbone(), tiny.method(embedding_size=8)
     adapted = AdaptedModel(backbone.model, method, 0)
     adapted.add("population")
     adapted.add("group")
-    if entries is None:
-        entries = [entry for user in PEOPLE for entry in user.profile]
     encoder = Encoder(backbone.tokenizer, tiny.TAGGING)
-    return Canary(adapted, encoder, entries), Blueprint(adapted, 0)
+    return Canary(adapted, encoder, people), Blueprint(adapted, 0)
 
 
 def parts():
@@ -54,4 +52,4 @@ def test_a_part_that_was_spoilt_costs_more_and_the_measure_has_no_memory():
 def test_what_is_no_model_and_no_texts_has_no_measure():
     canary, population, grouping, _ = parts()
     assert canary.measure(grouping) is None
-    assert made(entries=())[0].measure(population) is None
+    assert made(people=())[0].measure(population) is None
