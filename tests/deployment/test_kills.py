@@ -21,6 +21,8 @@ def replayed(rounds, clients):
     trainer, found = toy.ToyTrainer(), {}
     for part in toy.parts(ROUNDS):
         for number, done in enumerate(rounds[part.stage]):
+            if done.failed:  # its order was signed before the leader died
+                continue
             gone = {drop.seat for drop in done.dropped}
             stayed = [members[seat] for seat in members if seat not in gone]
             vectors = trainer.train(part.order(number), stayed)
