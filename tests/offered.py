@@ -5,7 +5,9 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from proper_client.guard import Acquaintance, Guard, Situation
-from proper_client.guard_record import Record
+from proper_client.guard_record import Record, save_record
+from proper_client.guard_watch import Watch
+from proper_client.ledger_entry import Purpose, read_ledger
 from proper_client.policy import Policy
 from proper_shared.method.config import Recipe
 from proper_shared.offers import Noise, Offer
@@ -73,3 +75,13 @@ def newcomers(count):
 
 
 AGREED = Record().after_agreeing(an_offer())
+
+
+def watch_of(guard, vault, door, record=None):
+    if record is not None:
+        save_record(vault, record)
+    return Watch(guard, vault, door)
+
+
+def refusals(vault):
+    return [entry for entry in read_ledger(vault) if entry.purpose == Purpose.REFUSAL]

@@ -21,6 +21,8 @@ from offered import (
     an_order,
     cohort_of,
     newcomers,
+    refusals,
+    watch_of,
 )
 
 from proper_client.guard import (
@@ -28,11 +30,10 @@ from proper_client.guard import (
     check_message,
     refuse_bundle,
 )
-from proper_client.guard_record import Record, load_record, save_record
+from proper_client.guard_record import Record, load_record
 from proper_client.guard_terms import order_hash
-from proper_client.guard_watch import Watch
 from proper_client.ledger import Door, Ledger
-from proper_client.ledger_entry import Purpose, read_ledger
+from proper_client.ledger_entry import read_ledger
 from proper_client.vault import Vault
 from proper_shared.secagg.checks import Refusal
 
@@ -104,16 +105,6 @@ def vault(tmp_path):
 def door(vault):
     with Ledger(vault, lambda: NOW) as ledger:
         yield Door(ledger, "there:9092")
-
-
-def watch_of(guard, vault, door, record=None):
-    if record is not None:
-        save_record(vault, record)
-    return Watch(guard, vault, door)
-
-
-def refusals(vault):
-    return [entry for entry in read_ledger(vault) if entry.purpose == Purpose.REFUSAL]
 
 
 def test_a_sound_offer_is_agreed_to(vault, door):

@@ -11,13 +11,15 @@ from offered import (
     a_proposal,
     a_situation,
     cohort_of,
+    refusals,
+    watch_of,
 )
 
 from proper_client.guard_record import Record, load_record, save_record
 from proper_client.guard_terms import spent_in
 from proper_client.guard_watch import Watch
 from proper_client.ledger import Door, Ledger
-from proper_client.ledger_entry import Place, Purpose, read_ledger
+from proper_client.ledger_entry import Place
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.privacy.accounting import epsilon_after
@@ -33,16 +35,6 @@ def vault(tmp_path):
 def door(vault):
     with Ledger(vault, lambda: NOW) as ledger:
         yield Door(ledger, "there:9092")
-
-
-def watch_of(guard, vault, door, record=None):
-    if record is not None:
-        save_record(vault, record)
-    return Watch(guard, vault, door)
-
-
-def refusals(vault):
-    return [entry for entry in read_ledger(vault) if entry.purpose == Purpose.REFUSAL]
 
 
 # What survives a restart
