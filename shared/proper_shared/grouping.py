@@ -27,6 +27,7 @@ to one group, one who wrote little to all a bit. It stays on the device.
 Letters: m, w widths of x and d; p, c their whitened widths; E groups; R starts.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -113,20 +114,20 @@ class Sizes:
         )
 
     def sums(self, phase: Phase) -> Layout:
-        """What a client sends in a phase."""
+        """What a client sends in a phase; of symmetric matrices one half."""
         p, c = self.white
         if phase == "moments":
             return Layout(
                 {
                     "first_x": (self.x,),
                     "first_d": (self.d,),
-                    "second_x": (self.x, self.x),
-                    "second_d": (self.d, self.d),
+                    "second_x": (half(self.x),),
+                    "second_d": (half(self.d),),
                 }
             )
         return Layout(
             {
-                "inner": (STARTS, self.experts, p, p),
+                "inner": (STARTS, self.experts, half(p)),
                 "cross": (STARTS, self.experts, p, c),
                 "gain": (STARTS,),
             }
@@ -205,14 +206,14 @@ class Grouping:
         seen = self.sums["seen"][0]
         for name in ("x", "d"):
             mean = self.sums[f"first_{name}"] / seen
-            second = self.sums[f"second_{name}"] / seen
+            second = unfold(self.sums[f"second_{name}"] / seen)
             kept = self.values[f"grouping.white_{name}"].shape[1]
             self.values[f"grouping.mean_{name}"] = mean
             white = whitening(second - np.outer(mean, mean), kept)
             self.values[f"grouping.white_{name}"] = white
 
     def _fit(self) -> None:
-        inner = self.sums["inner"].astype(np.float64)
+        inner = unfold(self.sums["inner"].astype(np.float64))
         inner += RIDGE * np.eye(inner.shape[-1])
         fitted = np.linalg.solve(inner, self.sums["cross"].astype(np.float64))
         self.values["grouping.starts"] = fitted.astype(np.float32)
@@ -245,6 +246,28 @@ class Grouping:
         arrays = {name: np.array(array, np.float32) for name, array in fresh.items()}
         self.values = {name: arrays[name] for name in self.values}
         self.sums = {name: arrays[name] for name in self.sums}
+
+
+def half(width: int) -> int:
+    """Return how many numbers of a symmetric matrix are on its diagonal and above."""
+    return width * (width + 1) // 2
+
+
+def fold(matrices: Floats) -> Floats:
+    """Return the diagonals and what is above, (..., m, m) -> (..., half(m))."""
+    rows, columns = np.triu_indices(matrices.shape[-1])
+    halves: Floats = matrices[..., rows, columns]
+    return halves
+
+
+def unfold(halves: Floats) -> Floats:
+    """Return the symmetric matrices of `fold`, (..., half(m)) -> (..., m, m)."""
+    width = math.isqrt(2 * halves.shape[-1])
+    rows, columns = np.triu_indices(width)
+    matrices = np.empty((*halves.shape[:-1], width, width), halves.dtype)
+    matrices[..., rows, columns] = halves
+    matrices[..., columns, rows] = halves
+    return matrices
 
 
 def _zeros(layout: Layout) -> Arrays:
@@ -283,15 +306,15 @@ def answer(
             {
                 "first_x": own.x.mean(0),
                 "first_d": own.d.mean(0),
-                "second_x": own.x.T @ own.x / n,
-                "second_d": own.d.T @ own.d / n,
+                "second_x": fold(own.x.T @ own.x / n),
+                "second_d": fold(own.d.T @ own.d / n),
             }
         )
     inner, cross = _moments(values, own)
     gains = gains_of(values["grouping.starts"], inner, cross)  # (R, E)
     share, total = _softmax(sharpness(order.round, rounds) * gains)
     sums = {
-        "inner": share[..., None, None] * inner,
+        "inner": share[..., None] * fold(inner),
         "cross": share[..., None, None] * cross,
         "gain": total,
     }

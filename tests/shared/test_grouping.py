@@ -27,10 +27,13 @@ from proper_shared.grouping import (
     Sizes,
     answer,
     first_embedding,
+    fold,
     gains_of,
+    half,
     phase_of,
     place_of,
     sharpness,
+    unfold,
     whitening,
 )
 from proper_shared.method.config import Method
@@ -165,7 +168,7 @@ def test_sums_over_cohorts_are_the_moments_of_one_place():
             made.values[f"grouping.mean_{name}"], mean, rtol=1e-4
         )
         covariance, scale = second - np.outer(mean, mean), np.abs(second).max()
-        found = made.sums[f"second_{name}"] / made.sums["seen"]
+        found = unfold(made.sums[f"second_{name}"] / made.sums["seen"])
         np.testing.assert_allclose(found / scale, second / scale, atol=1e-6)
         white = made.values[f"grouping.white_{name}"]
         np.testing.assert_allclose(
@@ -276,6 +279,15 @@ def test_a_user_of_whom_nothing_can_be_told_belongs_to_all_groups_alike():
     np.testing.assert_allclose(place_of(found, own), np.full(3, 1 / 3), rtol=1e-5)
 
 
+@pytest.mark.parametrize("width", [1, 2, 12, 352])
+def test_half_of_a_symmetric_matrix_says_all_of_it(width):
+    drawn = np.random.default_rng(width).normal(size=(3, 2, width, width))
+    whole = drawn + drawn.swapaxes(-1, -2)
+    halves = fold(whole)
+    assert halves.shape == (3, 2, half(width))
+    np.testing.assert_array_equal(unfold(halves), whole)
+
+
 def test_shares_divide_what_a_user_sends_and_leave_nothing_out():
     _, features = people(3)
     made = play(grouping(3), features, range(10))
@@ -283,7 +295,7 @@ def test_shares_divide_what_a_user_sends_and_leave_nothing_out():
     (x, d), *_ = whitened(values, features)
     vector = answer(order, made.sizes, values, features[0])
     sent = made.sizes.sums("mixture").unpack(vector)
-    for name, whole in (("inner", x.T @ x), ("cross", x.T @ d)):
+    for name, whole in (("inner", fold(x.T @ x)), ("cross", x.T @ d)):
         parts = sent[name].sum(1)  # (R, ...)
         np.testing.assert_allclose(parts, [whole] * STARTS, rtol=1e-3, atol=1e-2)
 
