@@ -12,6 +12,7 @@ are trained in one pass; each result is the one of training alone.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -182,7 +183,10 @@ class Personaliser:
         ready.sort(key=lambda user: (len(user.profile), user.user_id))
         for start in range(0, len(ready), self.cohort_size):
             cohort = ready[start : start + self.cohort_size]
-            for user, person in zip(cohort, self._fit(cohort, progress), strict=True):
+            report = progress
+            if progress is not None and len(ready) > self.cohort_size:
+                report = _named(progress, f", users from {start + 1}")
+            for user, person in zip(cohort, self._fit(cohort, report), strict=True):
                 people[user.user_id] = person
         return [people[user.user_id] for user in users]
 
@@ -205,7 +209,7 @@ class Personaliser:
                 [names[seat] for seat in more],
                 whole,
                 self.recipe.shortened(),
-                progress,
+                progress and _named(progress, " again"),
             )
         return people
 
@@ -252,10 +256,7 @@ class Personaliser:
                 recipe=getattr(recipe, phase),
                 padding=self.encoder.padding,
             )
-            report = None
-            if progress is not None:
-                report = _named(progress, phase)
-            train_cohort(self.adapted, job, report)
+            train_cohort(self.adapted, job, progress and partial(progress, phase))
         for name, bank in self._own().items():
             for person, tensor in zip(people, bank.detach(), strict=True):
                 person.tensors[name] = tensor.clone()
@@ -289,8 +290,9 @@ class Personaliser:
                 person.level = min(costs, key=lambda level: costs[level])
 
 
-def _named(progress: Progress, phase: str) -> Callable[[int, int, float], None]:
-    return lambda step, steps, loss: progress(phase, step, steps, loss)
+def _named(progress: Progress, more: str) -> Progress:
+    """Return a progress whose phases are called by more than their name."""
+    return lambda phase, step, steps, loss: progress(phase + more, step, steps, loss)
 
 
 def by_name(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -198,7 +198,7 @@ class Executed(_Model):
     engine: Literal["memory", "ray"]
     cohort_size: Count
     rounds: dict[str, Count] = Field(description="rounds of each federated part")
-    masks: bool = False
+    masks: bool = Field(description="whether only sums of updates could be read")
     quick: bool
     backbone: str
     backbone_sha256: Sha256 | None = None

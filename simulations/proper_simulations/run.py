@@ -302,6 +302,7 @@ class Run:
             engine=self.config.engine,
             cohort_size=min(self.settings.cohort_size, len(self.members)),
             rounds={stage: len(rounds) for stage, rounds in outcome.rounds.items()},
+            masks=self.config.masks,
             quick=self.config.quick,
             backbone=public_name(self.config.backbone),
             backbone_sha256=self.trainer.fingerprint,

@@ -18,11 +18,11 @@ from proper_shared.parts import widths_of
 
 STEP = {"learning_rate": 5e-3, "steps": 3, "batch": 4}
 # Adam turns a gradient of almost nothing, as the router's first one is, into a step of
-# the rate: at 1e-3 its rounding stays under the tolerance.
+# the rate: at 5e-4 its rounding stays under the tolerance.
 RECIPE = PersonalRecipe(
     embedding={**STEP, "embedding_rate": 0.1},
     user=STEP,
-    lora_router={**STEP, "learning_rate": 1e-3},
+    lora_router={**STEP, "learning_rate": 5e-4},
 )
 CANARY = "xylophone Quarzsandgrube 4711 🦊"
 PEOPLE = [

@@ -10,9 +10,10 @@ bits); A (r, d_in), B (d_out, r); s = alpha / r; E experts; c = s or s / E
 (`Method.expert_scale`); e the embedding of the user; W_x, W_u, W_l the routers.
 
 Every adapter is a bank with a leading axis: 1 where all seats share it, U where each
-has their own. All experts are one product: their A lie on top of each other, and so
-do the rows of W_x; the weights of the router scale the low-rank activations in
-between. Nothing here grows with the number of users of a federation.
+has their own. All experts are one product: their A lie on top of each other, and the
+weights of the router scale the low-rank activations in between. Dropout falls on what
+the experts read and not on what the router reads. Nothing here grows with the number of
+users of a federation.
 """
 
 import math
@@ -81,9 +82,8 @@ class Experts(nn.Module):
             (U, n, d_out), the weighted sum of the experts.
         """
         users = self.users[0]
-        x = users.drop(x, self.method.group.dropout)
-        low = banked(x, self.a)  # (U, n, E*r)
-        weights = self.route(banked(x, self.w_x), z)  # (U, n, E)
+        weights = self.route(banked(x, self.w_x), z)  # (U, n, E), nothing dropped
+        low = banked(users.drop(x, self.method.group.dropout), self.a)  # (U, n, E*r)
         users.record(layer, weights)
         weights = weights * self.method.expert_scale
         low = low.reshape(*weights.shape, -1) * weights.unsqueeze(-1)  # (U, n, E, r)

@@ -145,6 +145,21 @@ def test_a_published_router_of_the_lora_is_blind_to_embedding_and_token():
     assert torch.equal(layer.group.route(second, z), before)
 
 
+def test_what_is_dropped_from_the_experts_is_not_dropped_from_the_router():
+    method = tiny.method()  # drops a tenth
+    layer, users = layer_of(method)
+    users.use("group")
+    x = torch.randn(USERS, TOKENS, IN, dtype=torch.float64)
+    seen = []
+    for generators in ((), [generator_for(u, "drop") for u in range(USERS)]):
+        mask, extents = torch.ones(USERS, TOKENS), [(1, TOKENS)] * USERS
+        users.open_pass(mask, extents, generators, record=True)
+        seen.append((layer(x), users.weight["l"]))
+    (whole, sure), (dropped, drawn) = seen
+    assert (whole - dropped).abs().max() > 0.1
+    torch.testing.assert_close(drawn, sure, rtol=0, atol=0)
+
+
 def test_nothing_in_a_layer_grows_with_the_users_it_has_served():
     def served(cohorts):
         made = tiny.adapted("llama", *PARTS)
