@@ -166,6 +166,7 @@ def whole_run(metric="accuracy", levels=None, seed=0):
             engine="memory",
             cohort_size=30,
             rounds=ROUNDS,
+            masks=True,
             quick=False,
             backbone="nano",
             users=100,

@@ -32,7 +32,7 @@ def test_the_file_has_the_shape_that_readers_rely_on(results, tmp_path):
     assert pair.keys() == {"difference", "low", "high", "wins", "ties", "losses"}
     assert found["learning_curve"]["entries"] == [0, 1, 2, 4, 8, 16, 32, "all"]
     assert len(found["learning_curve"]["methods"]["stage2"]["accuracy"]) == 8
-    assert found["executed"]["masks"] is False
+    assert found["executed"]["masks"] is True
 
 
 def test_a_list_of_numbers_takes_one_line(results, tmp_path):
