@@ -68,6 +68,9 @@ def train(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Train a personal model from your history."""
     start = time.monotonic()  # before the imports, which a person waits for too
+    from proper_shared.history import load_history  # noqa: PLC0415
+
+    load_history(history, task)  # what is wrong with it shows before torch is loaded
     from proper_client.assistant import Wish  # noqa: PLC0415
     from proper_client.assistant import train as learn  # noqa: PLC0415
     from proper_client.summary import after_training  # noqa: PLC0415

@@ -63,14 +63,13 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
     manifest = read_manifest(folder)
     loaded = _load(backbone, manifest.backbone.name)
     adapted = AdaptedModel(loaded.model, manifest.method, manifest.seed)
-    adapted.add("population")
-    adapted.add("group")
-    known = {**adapted.tensors("population"), **adapted.tensors("group")}
-    known[EMBEDDING] = adapted.users.embedding
-    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in known.items()}
+    shapes = {**adapted.shapes("population"), **adapted.shapes("group")}
+    shapes[EMBEDDING] = (manifest.method.embedding_size,)
     sizes = Sizes(*widths_of(adapted.model), manifest.method.experts)
     shapes |= sizes.reading()
     release = read_release(folder, loaded.fingerprint, split_by_part(shapes))
+    adapted.add("population")
+    adapted.add("group")
     for part in PARTS:
         arrays = getattr(release, part)
         tensors = {n: a for n, a in arrays.items() if n not in READING}

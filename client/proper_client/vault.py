@@ -118,8 +118,13 @@ class Vault:
         """Return the names of all personal models, sorted.
 
         Raises:
-            ConfigError: the home folder cannot be read.
+            ConfigError: the home folder cannot be read, or is a file.
         """
+        if self.home.exists() and not self.home.is_dir():
+            raise ConfigError(
+                f"{self.home} is a file, expected a folder",
+                hint="name your home folder with --home, or leave that out",
+            )
         with self._explained():
             if not self._folder.is_dir():
                 return []

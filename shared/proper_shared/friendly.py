@@ -50,6 +50,9 @@ def friendly(interrupted: str) -> Callable[[Command], Command]:
                 what = f"{error.filename}: {reason}" if error.filename else reason
                 hint = "check the path, its permissions and the space on the disk"
                 _end(THEIR_FAULT, what, hint, debug=debug)
+            except MemoryError:
+                hint = "close other programs, or take a smaller backbone or history"
+                _end(THEIR_FAULT, "there is not enough memory", hint, debug=debug)
             except KeyboardInterrupt:
                 _end(INTERRUPTED, "interrupted", interrupted, debug=debug)
             except Exception as error:  # noqa: BLE001 - the last place to explain it

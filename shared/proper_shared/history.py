@@ -178,6 +178,8 @@ class _EntryReader:
         is_number = isinstance(raw, int) and not isinstance(raw, bool)
         if self.task.kind == "score" and is_number:
             raw = str(raw)  # nobody puts a score into quotes
+        elif self.task.kind == "score" and isinstance(raw, float):
+            raw = f"{raw:g}"  # 3.0 is 3
         output = text_field(raw, "output", where)
         if not self.task.accepts(output):
             raise DataError(

@@ -63,7 +63,7 @@ def text_field(raw: Any, key: str, where: str) -> str:  # noqa: ANN401
     """
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         raise DataError(
-            f"{where} has no {key}", hint=f"give it a {key}, or take the entry out"
+            f"{where} has no {key}", hint=f"put its {key} in, or take the entry out"
         )
     if not isinstance(raw, str):
         raise DataError(

@@ -15,6 +15,7 @@ and nothing more: whoever loads it has to look inside.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -195,10 +196,11 @@ def read_release(
 ) -> Release:
     """Return the release in `folder`, if it is whole and fits.
 
-    Looked at in this order: files there, lengths, hashes (of the copy in memory that is
-    used afterwards), backbone, and then for each tensor file what `unpack` lists. The
-    backbone comes before the tensors, because with another one the shapes differ too
-    and the message about them would hide the reason.
+    Looked at in this order: backbone, files there, lengths (no more is read than the
+    expected tensors take), hashes (of the copy in memory that is used afterwards), and
+    then for each tensor file what `unpack` lists. The backbone comes first, because
+    with another one the shapes differ too and the message about them would hide the
+    reason.
 
     Args:
         folder: A release folder.
@@ -210,7 +212,6 @@ def read_release(
         FormatError: the release is damaged, or made for another backbone.
     """
     manifest = read_manifest(folder)
-    data = verify_files(folder, manifest)
     if manifest.backbone.fingerprint != fingerprint:
         raise FormatError(
             f"the release was made for backbone {manifest.backbone.name} "
@@ -218,13 +219,27 @@ def read_release(
             hint="name the backbone that the release was made for, such as --backbone "
             "FOLDER, or a release for yours",
         )
+    largest = {part: _largest(expected[part]) for part in PARTS}
+    data = verify_files(folder, manifest, largest)
     parts = {part: _unpack(data, part, expected[part]) for part in PARTS}
     header = Header(**{name: getattr(manifest, name) for name in Header.model_fields})
     return Release(header=header, **parts)
 
 
-def verify_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+def _largest(expected: Shapes) -> int:
+    """Return how many bytes a file of these float32 tensors has at most."""
+    return MAX_HEADER_BYTES + 4 * sum(math.prod(shape) for shape in expected.values())
+
+
+def verify_files(
+    folder: Path, manifest: Manifest, largest: Mapping[str, int] | None = None
+) -> dict[str, bytes]:
     """Return the tensor files of a release, after a look at all of its files.
+
+    Args:
+        folder: A release folder.
+        manifest: Of that folder.
+        largest: Bytes that each of PARTS may have; None where nothing is known of them.
 
     Raises:
         FormatError: a file is missing, is not listed, or is not the one that the
@@ -240,7 +255,8 @@ def verify_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         if (nbytes := (folder / name).stat().st_size) != record.nbytes:
             raise _damaged(f"{name} has {nbytes} bytes, expected {record.nbytes}")
     # The copy that is hashed is the copy that is used: nobody can swap it in between.
-    data = {part: _read_part(folder, part, manifest) for part in PARTS}
+    most = largest or dict.fromkeys(PARTS, MAX_PART_BYTES)
+    data = {part: _read_part(folder, part, manifest, most[part]) for part in PARTS}
     for name, record in manifest.files.items():
         part = name.removesuffix(".safetensors")
         held = data.get(part)
@@ -256,11 +272,11 @@ def verify_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     return data
 
 
-def _read_part(folder: Path, part: str, manifest: Manifest) -> bytes:
-    """Read no more than the manifest allows, and it no more than memory may hold."""
+def _read_part(folder: Path, part: str, manifest: Manifest, most: int) -> bytes:
+    """Read no more than the manifest allows, and it no more than `most`."""
     name = f"{part}.safetensors"
-    if (nbytes := manifest.files[name].nbytes) > MAX_PART_BYTES:
-        raise _damaged(f"{name} has {nbytes} bytes, expected at most {MAX_PART_BYTES}")
+    if (nbytes := manifest.files[name].nbytes) > most:
+        raise _damaged(f"{name} has {nbytes} bytes, expected at most {most}")
     with (folder / name).open("rb") as file:
         return file.read(nbytes)
 

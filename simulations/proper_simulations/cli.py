@@ -4,10 +4,14 @@ Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proper_shared.friendly import friendly
+
+if TYPE_CHECKING:
+    from proper_simulations.config import RunConfig
 
 _PATH = click.Path(path_type=Path)
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -78,7 +82,7 @@ def main() -> None:
     show_default=True,
     help="Folder of results.json, report.html and release/.",
 )
-@click.option("--quick", is_flag=True, help="A look in a minute; its numbers are none.")
+@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
 @_debug
 @friendly(
     interrupted="finished rounds are kept in --out; the same command goes on from there"
@@ -111,10 +115,20 @@ def run(  # noqa: PLR0913 - one for each option
     rest |= {"group_level": group_level, "ablation": ablation, "out": out}
     rest |= {"curve": read_curve(curve), "quick": quick, "masks": not no_masks}
     config = RunConfig.model_validate({**source, **rest})
-
-    from proper_simulations.run import run as execute  # noqa: PLC0415 - not for errors
+    _look_before_torch_is_loaded(config)
+    from proper_simulations.run import run as execute  # noqa: PLC0415
 
     click.echo(execute(config))
+
+
+def _look_before_torch_is_loaded(config: "RunConfig") -> None:
+    """Raise what is wrong with the folders at once: importing torch takes seconds."""
+    from proper_simulations.lamp import load_data  # noqa: PLC0415
+    from proper_simulations.places import check_out  # noqa: PLC0415
+
+    check_out(config.out)
+    if config.data is not None:
+        load_data(config.data, config.task, test_users=config.users)
 
 
 @main.command("make-backbone")
@@ -210,7 +224,7 @@ def encoding(*, as_json: bool, seed: int) -> None:
     show_default=True,
     help="Folder in which finished points are kept.",
 )
-@click.option("--quick", is_flag=True, help="A look in a minute; its numbers are none.")
+@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
 @_json
 @_seed
 @_debug

@@ -49,7 +49,7 @@ class RunConfig(BaseModel):
     out: Path = Field(
         default=Path("out"), description="folder of results, report and release"
     )
-    quick: bool = Field(default=False, description="a look in a minute, no result")
+    quick: bool = Field(default=False, description="a look in minutes, no result")
 
 
 def read_curve(text: str | None) -> tuple[int, ...] | None:

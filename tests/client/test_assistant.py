@@ -19,6 +19,7 @@ from proper_client.summary import after_training, status
 from proper_client.vault import Vault
 from proper_shared.backbone import NANO
 from proper_shared.errors import ConfigError, FormatError, ModelError
+from proper_shared.method.stages import AdaptedModel
 from proper_shared.release import STARTER
 from proper_shared.tensors import pack
 
@@ -206,6 +207,19 @@ def test_a_local_backbone_is_found_from_any_folder(wish, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"the backbone in .* is gone") as caught:
         generate("a text", vault)
     assert "--backbone FOLDER" in caught.value.hint
+
+
+def test_shapes_that_no_file_could_hold_take_no_memory(wish, tmp_path, monkeypatch):
+    def ask(manifest):
+        manifest["method"].update(experts=256, embedding_size=4096)
+        manifest["method"]["group"]["rank"] = 512
+
+    added = []
+    monkeypatch.setattr(AdaptedModel, "add", lambda _, part: added.append(part))
+    release = edited(wish.release, tmp_path / "r", ask)
+    with pytest.raises(FormatError, match="expected"):
+        train(replace(wish, release=release), Vault(tmp_path / "home"), NOW)
+    assert added == []
 
 
 def test_a_folder_that_a_release_names_has_to_be_shown(wish, tmp_path, monkeypatch):

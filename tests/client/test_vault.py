@@ -227,6 +227,12 @@ def test_a_model_that_is_not_there_says_how_to_make_one(tmp_path):
     assert list(tmp_path.iterdir()) == []  # reading makes nothing
 
 
+def test_a_home_that_is_a_file_is_no_empty_home(tmp_path):
+    (tmp_path / "home").write_text("a file of somebody")
+    with pytest.raises(ConfigError, match="is a file, expected a folder"):
+        Vault(tmp_path / "home").names()
+
+
 @pytest.mark.parametrize("length", [0, 7, 8, 40, -1])
 def test_a_file_that_was_cut_off_is_refused(vault, length):
     path = vault.path("tagging")

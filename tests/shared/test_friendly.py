@@ -50,6 +50,12 @@ def test_a_path_that_cannot_be_written_is_theirs_to_put_right(capsys):
     assert "hint: check the path" in shown
 
 
+def test_too_little_memory_is_theirs_to_put_right(capsys):
+    code, shown = ending(capsys, MemoryError())
+    assert code == 2
+    assert "not enough memory\nhint: close other programs" in shown
+
+
 def test_a_closed_pipe_is_left_to_the_command_line():
     @friendly(interrupted="")
     def command() -> None:

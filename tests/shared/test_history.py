@@ -58,8 +58,9 @@ def test_a_bare_list_needs_the_task_from_outside(write):
     assert caught.value.hint
 
 
-def test_a_score_may_be_a_number(write):
-    content = {"task": "rating", "entries": [{"text": "fine", "output": 4}]}
+@pytest.mark.parametrize("score", ["4", 4, 4.0])
+def test_a_score_may_be_a_number(write, score):
+    content = {"task": "rating", "entries": [{"text": "fine", "output": score}]}
     assert load_history(write(content))[1].profile[0].output == "4"
 
 

@@ -234,8 +234,8 @@ def test_another_content_of_the_same_length_is_refused(folder, name):
     refused(folder, f"{name} has SHA-256")
 
 
-def test_a_file_too_long_for_memory_is_not_even_read(folder):
-    nbytes = 200 << 30
+@pytest.mark.parametrize("nbytes", [2 << 20, 200 << 30])
+def test_a_file_longer_than_its_tensors_take_is_not_even_read(folder, nbytes):
     os.truncate(folder / "experts.safetensors", nbytes)  # sparse: it takes no room
     record = {"bytes": nbytes, "sha256": "0" * 64}
     edit(folder, lambda manifest: manifest["files"].update({NAMES[1]: record}))
@@ -264,14 +264,14 @@ def test_the_order_of_the_looks_is_the_documented_one(folder):
     (folder / "population.safetensors").write_bytes(flipped)
     put(folder, "embedding.safetensors", b"\xff" * 8)
     edit(folder, lambda manifest: manifest["backbone"].update(fingerprint=OTHER))
+    refused(folder, "made for backbone")
+    edit(folder, lambda manifest: manifest["backbone"].update(fingerprint=OURS))
     refused(folder, "experts.safetensors is missing")
     (folder / "experts.safetensors").write_bytes(good["experts.safetensors"])
     refused(folder, "routers.safetensors has 5 bytes")
     (folder / "routers.safetensors").write_bytes(good["routers.safetensors"])
     refused(folder, "population.safetensors has SHA-256")
     (folder / "population.safetensors").write_bytes(good["population.safetensors"])
-    refused(folder, "made for backbone")
-    edit(folder, lambda manifest: manifest["backbone"].update(fingerprint=OURS))
     refused(folder, "announces a header")
 
 

@@ -241,14 +241,14 @@ def test_groups_are_found_by_the_share_of_what_is_possible(
     assert said in embeddings.figure(run).heading
 
 
-def test_the_distance_from_an_equal_share_is_told_with_its_largest(results):
+def test_how_far_routers_commit_is_told_as_a_share_of_the_way(results):
     edges = [i / 25 for i in range(26)]
     one_hot = [[20.0, *[0.0] * 23, 5.0]] * 5  # four fifths at 0, one fifth at 1
     alone = Router(edges=edges, with_constraint=one_hot)
     run = results.model_copy(update={"router": alone})
     # Weights count as the middles of their bins, .02 within the ends.
-    assert router.figure(run).heading.endswith(
-        "0.30 away from an equal share, of at most 0.32"
+    assert router.figure(run).heading == (
+        "Routers are 94 % of the way from an even mix to one expert alone"
     )
 
 

@@ -115,7 +115,7 @@ class Recipe(BaseModel):
     batch: int = Field(
         default=8, ge=1, le=4096, description="examples in a step, at most"
     )
-    schedule: Literal["cosine", "constant"] = Field(
+    schedule: Literal["cosine", "linear", "constant"] = Field(
         default="cosine", description="how the rate falls after the warm-up"
     )
     warmup: float = Field(
@@ -138,12 +138,25 @@ class Recipe(BaseModel):
         """Return the share of the peak rate that step 0, 1, ... is taken at."""
         if self.schedule == "constant":
             return 1.0
-        return cosine(step, self.steps, self.warmup)
+        fall = linear if self.schedule == "linear" else cosine
+        return fall(step, self.steps, self.warmup)
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:
     """Return the share of the peak at a step: linear warm-up, then half a cosine."""
-    rising = max(1, math.ceil(warmup * steps))
+    rising = _rising(steps, warmup)
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def linear(step: int, steps: int, warmup: float) -> float:
+    """Return the share of the peak at a step: linear warm-up, then a line to zero."""
+    rising = _rising(steps, warmup)
+    if step < rising:
+        return (step + 1) / rising
+    return 1 - (step - rising) / max(1, steps - rising)
+
+
+def _rising(steps: int, warmup: float) -> int:
+    return max(1, math.ceil(warmup * steps))

@@ -27,6 +27,7 @@ from proper_shared.errors import FormatError, ModelError
 from proper_shared.method.config import Lora, Method
 from proper_shared.method.layer import AdaptedLinear, Experts, LowRank
 from proper_shared.method.users import Use, Users
+from proper_shared.packing import Shapes
 
 Part = Literal["population", "group", "user"]
 Stage = Literal["population", "group", "embedding", "user", "lora_router"]
@@ -132,19 +133,30 @@ class AdaptedModel:
 
         Their values depend on the seed of the model and the part alone.
         """
-        lora: Lora = getattr(self.method, part)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(PARTS.index(part) + len(PARTS) * self.seed)
-            for layer in self._at(lora):
-                fresh: LowRank | Experts
-                if part == "group":
-                    fresh = Experts(layer.size, self.method, self.users)
-                else:
-                    fresh = LowRank(layer.size, lora, self.users)
-                setattr(layer, part, fresh.to(self.device))
+            for layer in self._at(getattr(self.method, part)):
+                setattr(layer, part, self._fresh(layer, part).to(self.device))
         if part == "group":
             self._agree()
         self._freeze()
+
+    def _fresh(self, layer: AdaptedLinear, part: Part) -> LowRank | Experts:
+        if part == "group":
+            return Experts(layer.size, self.method, self.users)
+        return LowRank(layer.size, getattr(self.method, part), self.users)
+
+    def shapes(self, part: Part) -> Shapes:
+        """Return the shapes of a part's tensors by name; no memory is taken for them.
+
+        What comes from elsewhere may ask for more than there is.
+        """
+        with torch.device("meta"):
+            return {
+                f"{layer.name}.{part}.{name}": tuple(tensor.shape[1:])
+                for layer in self._at(getattr(self.method, part))
+                for name, tensor in self._fresh(layer, part).named_parameters()
+            }
 
     def _agree(self) -> None:
         """Let fresh user-aware routers of all layers read an embedding alike.

@@ -58,7 +58,8 @@ def _heading(router: Router) -> str:
         experts = len(router.with_constraint)
         most = 2 * (experts - 1) / experts**2  # each user at one expert alone
         return (
-            f"A weight is {with_it:.2f} away from an equal share, of at most {most:.2f}"
+            f"Routers are {100 * with_it / most:.0f} % of the way "
+            "from an even mix to one expert alone"
         )
     without = spread_of(router.edges, router.without_constraint)
     if with_it > 1.1 * without:

@@ -260,16 +260,23 @@ def test_cohort_adam_is_adamw_with_the_norm_clipped():
     )
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize("warmup", [0.0, 0.03, 0.3])
-def test_a_cosine_rises_to_the_peak_once_and_falls(warmup):
-    recipe = Recipe(learning_rate=1, steps=50, warmup=warmup)
+def test_a_rate_rises_to_the_peak_once_and_falls(warmup, schedule):
+    recipe = Recipe(learning_rate=1, steps=50, warmup=warmup, schedule=schedule)
     shares = [recipe.share(step) for step in range(50)]
     peak = shares.index(1.0)
     assert peak <= 1 + warmup * 50
     assert shares[: peak + 1] == sorted(shares[: peak + 1])
     assert shares[peak:] == sorted(shares[peak:], reverse=True)
     assert all(0 < share <= 1 for share in shares)
-    assert shares[-1] < 0.01
+    assert shares[-1] < (0.01 if schedule == "cosine" else 0.03)
+
+
+def test_a_linear_rate_falls_by_the_same_each_step():
+    recipe = Recipe(learning_rate=1, steps=10, warmup=0.2, schedule="linear")
+    shares = [recipe.share(step) for step in range(10)]
+    assert shares == pytest.approx([0.5, 1, *[1 - n / 8 for n in range(8)]])
 
 
 def test_a_constant_rate_is_constant_and_one_step_is_taken_in_full():
