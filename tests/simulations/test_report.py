@@ -272,8 +272,16 @@ def test_the_own_majority_has_one_name(results):
 def test_a_name_that_is_twice_the_same_stands_there_once(results):
     data = results.data.model_copy(update={"name": results.task})
     html = render(results.model_copy(update={"data": data}))
-    assert f'<p class="kicker">{results.task}</p>' in html
-    assert "world tagging · tagging" in render(results)
+    assert f'<p class="kicker">{results.task} · 100 users · seed 0</p>' in html
+    assert "world tagging · tagging · 100 users" in render(results)
+
+
+def test_only_a_curve_that_doubles_is_said_to(results):
+    assert "doubled" in curve.figure(results).caption
+    changed = {"entries": [0, 1, 3, *results.learning_curve.entries[3:]]}
+    other = results.learning_curve.model_copy(update=changed)
+    run = results.model_copy(update={"learning_curve": other})
+    assert "doubled" not in curve.figure(run).caption
 
 
 def test_users_are_whole_people(results):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 from proper_simulations.report.axes import Frame, bottom_axis, value_axis
 from proper_simulations.report.figure import Absent, Figure
@@ -166,8 +167,16 @@ def _noun(entries: list[str]) -> str:
     return "entry" if entries == ["1"] else "entries"
 
 
+def _marks(curve: LearningCurve) -> str:
+    """Say how the marks of the lower axis follow each other."""
+    counts = [n for n in curve.entries if isinstance(n, int) and n > 0]
+    doubled = len(counts) > 1 and all(b == 2 * a for a, b in pairwise(counts))
+    apart = "0 and all stand apart."
+    return f"Entries are doubled from mark to mark; {apart}" if doubled else apart
+
+
 def _caption(results: Results, curve: LearningCurve, values: Values) -> str:
-    said = ["Entries are doubled from mark to mark; 0 and all stand apart."]
+    said = [_marks(curve)]
     if "best_given_history" in values:
         said.append(
             "The dashed ceiling is the best that anyone could predict from the same "

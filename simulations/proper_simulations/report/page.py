@@ -63,7 +63,9 @@ def render(results: Results) -> str:
 
 
 def _opening(results: Results) -> str:
-    names = dict.fromkeys([results.data.name, results.task])  # a world has one for both
+    users, seed = results.executed.users, results.seed
+    what = [results.data.name, results.task, f"{users} users", f"seed {seed}"]
+    names = dict.fromkeys(what)  # a world has one for data and task
     return f"""<header>
 <p class="kicker">{" · ".join(safe(name) for name in names)}</p>
 <h1>{prose(headline(results))}</h1>
