@@ -82,6 +82,13 @@ class Order:
     parameters: Vector
 
 
+def factor_of(stage: Stage, schedule: Schedule, round_: int) -> Factor | None:
+    """Return the LoRA factor that a round of a part trains; None for both."""
+    if stage == "lora_router" or not schedule.alternate:
+        return None
+    return FACTORS[round_ % 2]
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a part is made of, on one backbone.
@@ -131,6 +138,19 @@ def expert_axis(
     if name.endswith(".a"):
         return array.reshape(experts, -1, array.shape[-1])
     return array.reshape(array.shape[0], experts, -1).transpose(1, 0, 2)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a part will ask for, known before anything is trained.
+
+    Attributes:
+        stage: which part.
+        layouts: of a client's vector, one for each round.
+    """
+
+    stage: Stage
+    layouts: tuple[Layout, ...]
 
 
 class FederatedPart(Protocol):
@@ -203,9 +223,7 @@ class Part:
 
     def factor(self, round_: int) -> Factor | None:
         """Return the LoRA factor that a round trains; None for both."""
-        if self.stage == "lora_router" or not self.schedule.alternate:
-            return None
-        return FACTORS[round_ % 2]
+        return factor_of(self.stage, self.schedule, round_)
 
     def order(self, round_: int) -> Order:
         """Return the order of a round; rates follow a cosine over the rounds."""

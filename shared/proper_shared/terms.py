@@ -21,6 +21,7 @@ from proper_shared.errors import FormatError, ProtocolError
 from proper_shared.offers import Offer, plan_hash
 from proper_shared.orders import header_of
 from proper_shared.packing import Layout
+from proper_shared.privacy.calibration import Query
 from proper_shared.rounds import Order
 from proper_shared.secagg.binding import RoundId
 from proper_shared.secagg.checks import Refusal
@@ -48,6 +49,11 @@ def kind_of(layout: Layout) -> str:
     """Return a name for vectors that have the same norms from round to round."""
     words = repr([(name, *shape) for name, shape in layout.shapes.items()])
     return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def query_of(encoding: Encoding) -> Query:
+    """Return what the accounting of noise has to know of an encoding."""
+    return Query(encoding.cohort_size, encoding.length, encoding.sensitivity)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,11 @@ class Terms:
             hashlib.sha256(f"proper/rotation/{place}".encode()).digest(),
             offer.noise.multiplier if offer.noise else 0.0,
         )
+
+    @property
+    def query(self) -> Query:
+        """What is summed, as the accounting of noise sees it."""
+        return query_of(self.encoding)
 
     @cached_property
     def round_id(self) -> RoundId:

@@ -66,6 +66,18 @@ def main() -> None:
     help="For comparison: updates in clear, so that each single one can be read.",
 )
 @click.option(
+    "--epsilon",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Differential privacy: the most that a member loses [default: no noise].",
+)
+@click.option(
+    "--delta",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=1e-5,
+    show_default=True,
+    help="At which epsilon is counted.",
+)
+@click.option(
     "--ablation",
     is_flag=True,
     help="Train groups without the constraint loss too, for the report.",
@@ -94,6 +106,8 @@ def run(  # noqa: PLR0913 - one for each option
     group_level: str,
     curve: str | None,
     no_masks: bool,
+    epsilon: float | None,
+    delta: float,
     ablation: bool,
     seed: int,
     out: Path,
@@ -102,6 +116,7 @@ def run(  # noqa: PLR0913 - one for each option
     """Train population, groups and personal models, and show whether it worked."""
     from proper_simulations.config import (  # noqa: PLC0415
         RunConfig,
+        check_noise,
         choose_source,
         read_curve,
     )
@@ -110,7 +125,8 @@ def run(  # noqa: PLR0913 - one for each option
     rest = {"users": users, "backbone": backbone, "engine": engine, "seed": seed}
     rest |= {"group_level": group_level, "ablation": ablation, "out": out}
     rest |= {"curve": read_curve(curve), "quick": quick, "masks": not no_masks}
-    config = RunConfig.model_validate({**source, **rest})
+    rest |= {"epsilon": epsilon, "delta": delta}
+    config = check_noise(RunConfig.model_validate({**source, **rest}))
 
     from proper_simulations.run import run as execute  # noqa: PLC0415 - not for errors
 

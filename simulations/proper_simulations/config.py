@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from proper_coordinator.plan import DELTA
 from proper_shared.errors import ConfigError
 
 
@@ -39,6 +40,15 @@ class RunConfig(BaseModel):
         default=True,
         description="add updates under masks, so that only sums can be read; without, "
         "the coordinator sees each one",
+    )
+    epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="most privacy that a member loses in all; None adds no noise",
+    )
+    delta: float = Field(
+        default=DELTA, gt=0, lt=1, description="at which epsilon is counted"
     )
     ablation: bool = Field(
         default=False,
@@ -83,6 +93,27 @@ def read_seeds(text: str) -> tuple[int, ...]:
             hint="for example --seeds 0,1,2",
         )
     return tuple(seeds)
+
+
+def check_noise(config: RunConfig) -> RunConfig:
+    """Return the run, if noise goes together with the rest of it.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if config.epsilon is None:
+        return config
+    if not config.masks:
+        raise ConfigError(
+            "got --epsilon and --no-masks, expected one of them",
+            hint="noise hides a member in a sum; without masks each update can be read",
+        )
+    if config.ablation:
+        raise ConfigError(
+            "got --epsilon and --ablation, expected one of them",
+            hint="the second training would cost the same members more than epsilon",
+        )
+    return config
 
 
 def choose_source(

@@ -1,6 +1,7 @@
 """The table that a terminal shows at the end of a run: ASCII, at most 80 columns."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
@@ -8,7 +9,8 @@ from proper_simulations.report.tables import metrics_of
 from proper_simulations.report.words import METRIC_HEADS, compare, users_of, verdict
 from proper_simulations.results import METHODS, Groups, Metric, Paired, Results
 
-# Fits 80 columns beside the longest name of a method and a comparison.
+_WIDTH = 80
+# Fits beside the longest name of a method and a comparison.
 _MOST_METRICS = 3
 _COMPARED = ("oppu", "own_majority", "stage1")
 
@@ -71,6 +73,8 @@ def _notes(results: Results) -> str:
         notes.append(f"served worse than by stage 1: {worse}")
     if results.groups:
         notes += _groups(results.groups)
+    said = clean(f"privacy: {results.executed.privacy}")
+    notes.append(fill(said, _WIDTH, subsequent_indent="  "))
     return "\n".join(notes)
 
 
