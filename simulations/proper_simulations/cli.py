@@ -67,12 +67,12 @@ def main() -> None:
 )
 @click.option(
     "--epsilon",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     help="Differential privacy: the most that a member loses [default: no noise].",
 )
 @click.option(
     "--delta",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=float,
     default=1e-5,
     show_default=True,
     help="At which epsilon is counted.",
@@ -119,13 +119,14 @@ def run(  # noqa: PLR0913 - one for each option
         check_noise,
         choose_source,
         read_curve,
+        read_privacy,
     )
 
     source = choose_source(data, task, world)
     rest = {"users": users, "backbone": backbone, "engine": engine, "seed": seed}
     rest |= {"group_level": group_level, "ablation": ablation, "out": out}
     rest |= {"curve": read_curve(curve), "quick": quick, "masks": not no_masks}
-    rest |= {"epsilon": epsilon, "delta": delta}
+    rest |= read_privacy(epsilon, delta)
     config = check_noise(RunConfig.model_validate({**source, **rest}))
 
     from proper_simulations.run import run as execute  # noqa: PLC0415 - not for errors

@@ -1,5 +1,6 @@
 """What can be chosen in a run of `proper-sim`: the one place that describes it."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +94,22 @@ def read_seeds(text: str) -> tuple[int, ...]:
             hint="for example --seeds 0,1,2",
         )
     return tuple(seeds)
+
+
+def read_privacy(epsilon: float | None, delta: float) -> dict[str, float | None]:
+    """Return the fields of a run that say what it may cost a member.
+
+    Raises:
+        ConfigError: epsilon is not above 0, or delta not between 0 and 1.
+    """
+    if epsilon is not None and not 0 < epsilon < math.inf:
+        raise ConfigError(
+            f"got an epsilon of {epsilon:g}, expected a number above 0",
+            hint="leave --epsilon out for a run without noise",
+        )
+    if not 0 < delta < 1:
+        raise ConfigError(f"got a delta of {delta:g}, expected between 0 and 1")
+    return {"epsilon": epsilon, "delta": delta}
 
 
 def check_noise(config: RunConfig) -> RunConfig:

@@ -94,7 +94,7 @@ def test_each_block_is_asked_as_often_as_a_run_deals_it():
             assert times <= math.ceil(len(part.layouts) / len(divided))
 
 
-def test_noise_that_no_ring_holds_is_refused_before_the_first_round(tmp_path):
+def test_noise_that_no_ring_holds_is_refused_before_the_first_round():
     asked = [Asked(400, (("", 5000),), {"": Layout({"l.population.b": (3000, 800)})})]
     with pytest.raises(ConfigError, match="more noise than a sum holds"):
         multiplier_for(Limit(1e-2, 1e-9), asked)
@@ -171,7 +171,7 @@ def test_an_attempt_is_on_the_disk_before_its_offer_leaves(tmp_path):
     assert witness.seen == [1, 2, 3, 4, 5, 6, 7, 8]  # one attempt each, and no probe
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process of the coordinator dies."""
 
 
@@ -185,12 +185,12 @@ class Killing(Witness):
     def offered(self, charged):
         super().offered(charged)
         if charged == self.at:
-            raise Killed
+            raise KilledError
 
 
 @pytest.mark.parametrize("at", [2, 5])
 def test_a_round_that_is_repeated_is_paid_twice_and_missing_at_the_end(tmp_path, at):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         lead(tmp_path, Killing(tmp_path, at).answer)
     before = read_ledger(tmp_path)
     assert sum(sum(before.counts(b).values()) for b in (0, 1)) == at
@@ -213,7 +213,7 @@ def test_a_round_that_is_repeated_is_paid_twice_and_missing_at_the_end(tmp_path,
 
 def test_where_the_first_part_spends_all_the_others_get_no_round(tmp_path):
     for at in (2, 3):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             lead(tmp_path, Killing(tmp_path, at).answer, rounds=2)
     leading, said, made = lead(tmp_path, rounds=2)
     assert len(leading.store.rounds().get("population", ())) < 2

@@ -74,7 +74,8 @@ def _notes(results: Results) -> str:
     if results.groups:
         notes += _groups(results.groups)
     said = clean(f"privacy: {results.executed.privacy}")
-    notes.append(fill(said, _WIDTH, subsequent_indent="  "))
+    kept = {"break_on_hyphens": False, "break_long_words": False}  # no number is torn
+    notes.append(fill(said, _WIDTH, subsequent_indent="  ", **kept))
     return "\n".join(notes)
 
 
