@@ -46,7 +46,7 @@ from proper_shared.errors import ProtocolError
 from proper_shared.offers import Offer
 from proper_shared.packing import Layout
 from proper_shared.privacy.budget import Budget, without_privacy
-from proper_shared.rounds import FederatedPart, Order, Outline
+from proper_shared.rounds import FederatedPart, Order, Outline, Part
 from proper_shared.secagg.keys import STANDARD, Suite
 from proper_shared.summing import collect
 from proper_shared.terms import Bounds, Terms, kind_of
@@ -57,6 +57,8 @@ __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
 ATTEMPTS = 2  # at one sum; under noise each is paid for, so there is one
 NO_BASE = "0" * 64  # where there is no backbone
+
+BlockBounds = Mapping[str, float]  # block -> largest L2 norm
 
 _log = logging.getLogger(__name__)
 
@@ -262,11 +264,13 @@ class _Round:
         done = self._attempts(order, part, self._bounds_for(order, part, layout))
         check_norms(done.terms, done.sum)
         self._next = kind_of(layout), done.terms.next_bounds(done.sum)
+        if self.lead.purse is not None and isinstance(part, Part):
+            part.noise = done.terms.deviations(done.sum.count)
         return done.terms.update_of(done.sum)
 
     def _bounds_for(
         self, order: Order, part: FederatedPart, layout: Layout
-    ) -> Mapping[str, float]:
+    ) -> BlockBounds:
         """Return the bounds of a round: fixed under noise, else from sums before."""
         if self.lead.purse is not None:
             return self.lead.purse.bounds(order, layout)
@@ -278,7 +282,7 @@ class _Round:
         return {name: fresh[name] for name in fresh if name != NORMS}
 
     def _attempts(
-        self, order: Order, part: FederatedPart, bounds: Mapping[str, float]
+        self, order: Order, part: FederatedPart, bounds: BlockBounds
     ) -> "_Done":
         self.dropped = {}  # who was missing in a probe may be in the sum
         layout, serial = part.layout(order.round), self.lead.store.next_serial()
@@ -297,7 +301,7 @@ class _Round:
         raise ProtocolError("no attempt was made")
 
     def _offer(
-        self, serial: int, attempt: int, bounds: Mapping[str, float], length: int
+        self, serial: int, attempt: int, bounds: BlockBounds, length: int
     ) -> Offer:
         store, plan = self.lead.store, self.lead.plan
         noise = self.lead.purse.noise if self.lead.purse else None

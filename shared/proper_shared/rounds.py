@@ -34,6 +34,7 @@ TrainedStage = Literal["population", "group", "lora_router"]
 Factor = Literal["a", "b"]
 FACTORS: tuple[Factor, Factor] = ("b", "a")
 FLOOR = 0.05  # an expert is left alone below this share of its even use
+SURE = 3.0  # deviations: what is less may be noise alone
 
 
 class Schedule(BaseModel):
@@ -195,6 +196,10 @@ class Part:
         shape: of its tensors.
         schedule: how it is trained.
         values: the tensors of `shape.frozen` and `shape.trained`, as at the start.
+
+    Attributes:
+        noise: deviation of the noise on one number of each block of the next sum;
+            empty where there is none.
     """
 
     def __init__(
@@ -205,6 +210,7 @@ class Part:
         values: Mapping[str, NDArray[np.floating]],
     ) -> None:
         self.stage, self.shape, self.schedule = stage, shape, schedule
+        self.noise: Mapping[str, float] = {}
         self.values: Arrays = {
             name: np.array(values[name], np.float32)
             for name in (*shape.frozen, *shape.trained)
@@ -261,7 +267,7 @@ class Part:
         """
         sums = self.shape.incoming(self.factor(round_)).unpack(total)
         if self.shape.layers:
-            self._remember(sums, count)
+            self._remember(self._heard(sums) if self.noise else sums, count)
         for name in self.shape.trained:
             if name in sums and self._of_experts(name):
                 self._move_experts(name, sums, count)
@@ -292,7 +298,8 @@ class Part:
     ) -> None:
         """Move each expert by its update, weighted by use; who is not used stays."""
         use = sums["use"][self._layer(name)]  # (E,)
-        idle = use <= FLOOR * count / self.shape.experts
+        least = SURE * self.noise.get("use", 0.0)
+        idle = use <= max(FLOOR * count / self.shape.experts, least)
         mean = sums[name].copy()
         weight = 1 / np.where(idle, np.inf, use)
         self._experts(name, mean)[...] *= weight[:, None, None]
@@ -316,6 +323,18 @@ class Part:
         self.velocity[name] = velocity.astype(np.float32)
         step = self.schedule.server_rate * (1 - self.schedule.momentum)
         self.values[name] = (self.values[name] + step * velocity).astype(np.float32)
+
+    def _heard(
+        self, sums: Mapping[str, NDArray[np.floating]]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Return sums whose use and direction say nothing that noise may have said."""
+        use, direction = (SURE * self.noise[name] for name in ("use", "direction"))
+        loud = np.abs(sums["direction"]) > direction
+        return {
+            **sums,
+            "use": np.maximum(sums["use"], use),
+            "direction": np.where(loud, sums["direction"], 0.0),
+        }
 
     def _remember(self, sums: Mapping[str, NDArray[np.floating]], count: int) -> None:
         """Fold a round into the moving sums of directions and users."""

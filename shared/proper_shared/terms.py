@@ -10,6 +10,7 @@ Not covered: whether the bounds are wise, or the noise enough (see the client's 
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -137,6 +138,16 @@ class Terms:
     def query(self) -> Query:
         """What is summed, as the accounting of noise sees it."""
         return query_of(self.encoding)
+
+    def deviations(self, count: int) -> dict[str, float]:
+        """Return the deviation of noise on one number of each block, in a sum.
+
+        Args:
+            count: vectors in the sum; the offer has noise.
+        """
+        variance = self.query.variance(self.encoding.noise_multiplier)
+        each = self.encoding.step * math.sqrt(count * variance)
+        return {b.name: each * b.bound / b.weight for b in self.blocks.blocks}
 
     @cached_property
     def round_id(self) -> RoundId:

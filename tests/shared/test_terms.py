@@ -113,6 +113,10 @@ def test_noise_is_added_and_norms_are_not_sent():
     wanted = made.blocks.sensitivity * np.sqrt(5 / 2)  # five shares, two surely honest
     assert np.std(errors) == pytest.approx(wanted, rel=0.2)  # of 360 numbers
     assert made.next_bounds(sums[0]) == bounds
+    plain = np.std([s.total - exact for s in sums], axis=0)
+    told = made.deviations(5)
+    assert np.mean(plain[:-1]) == pytest.approx(told["update"], rel=0.2)
+    assert plain[-1] == pytest.approx(told["loss"], rel=0.5)  # one number, 40 sums
 
 
 def test_a_ring_that_does_not_hold_the_noise_is_refused():
