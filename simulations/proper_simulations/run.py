@@ -279,7 +279,9 @@ class Run:
             worse_than_stage1=scored.worse(),
             chosen=summary.chosen_counts(points[None]),
             learning_curve=summary.curve(scorer, points, self._ceilings([*points])),
-            groups=summary.recovered_groups(self.data, known, routes, routed.weights),
+            groups=summary.recovered_groups(self.data, known, routes, routed.weights)
+            if seats
+            else None,
             gain_by_user=scored.gains(groups),
             scores_by_user={
                 name: {metric: list(own.values()) for metric, own in by.items()}
@@ -331,7 +333,12 @@ def parts_of(outcome: Outcome) -> tuple[Part, Part]:
 
 
 def routes_of(outcome: Outcome, seats: Sequence[int]) -> NDArray[np.floating]:
-    """Return members' embeddings as the routers see them: `W_u e` of all layers."""
+    """Return members' embeddings as the routers see them: `W_u e` of all layers.
+
+    There are none where the budget was spent before groups were trained.
+    """
+    if not seats:
+        return np.zeros((0, 0))
     values = parts_of(outcome)[1].values
     w_u = [value for name, value in values.items() if name.endswith(".w_u")]
     embeddings = np.stack([outcome.members[seat]["embedding"] for seat in seats])

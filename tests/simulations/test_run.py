@@ -12,6 +12,7 @@ from small_run import (
     ROUNDS,
     USERS,
     findings,
+    forget,
     llama,
     released,
     run,
@@ -20,7 +21,11 @@ from small_run import (
 
 from proper_client.cli import main as client
 from proper_coordinator.cli import main as coordinator
+from proper_coordinator.ledger import Ledger
+from proper_coordinator.store import Store
 from proper_shared.history import Entry, User
+from proper_shared.privacy.accounting import Spent
+from proper_shared.privacy.losses import Loss
 from proper_shared.release import read_manifest
 from proper_simulations import run as running
 from proper_simulations.config import RunConfig
@@ -136,6 +141,29 @@ def test_a_run_under_noise_says_what_it_cost_wherever_one_looks(noised):
     assert max(map(len, said.stdout.splitlines())) <= 80
     inspected = CliRunner().invoke(coordinator, ["inspect", str(out / "release")])
     assert f"privacy     {line}" in inspected.output
+
+
+def test_a_budget_that_is_spent_ends_training_and_not_the_run(small, llama, tmp_path):  # noqa: ARG001
+    out = tmp_path / "spent"
+    forget()
+    words = ["--world", "tagging", "--curve", "none", "--epsilon", "8"]
+    config = RunConfig(
+        users=USERS, backbone=str(llama), quick=True, curve=(), epsilon=8.0, out=out
+    )
+    store = Store(out / "work" / "federation", running.Run(config).identity)
+    divided = store.blocks(lambda: (tuple(range(OTHERS + USERS)),))
+    loss = Loss.of(Spent(400.0, 100.0, len(divided[0]), 5_000), 1_000)
+    ledger = Ledger(multiplier=5.0, participations=9, spent=((loss,),))
+    store.keep_ledger(ledger)
+    said = run(out, llama, *words)
+    assert said.exit_code == 0, said.output
+    assert "training ends here: population 1 would cost" in said.stderr
+    found = load(out / "results.json")
+    assert found.executed.rounds == {}
+    assert found.groups is None
+    budget = read_manifest(out / "release").privacy
+    assert budget == ledger.budget(config.delta)
+    assert budget.losses.epsilon.third > 8  # the release says what was spent, not less
 
 
 def test_noise_is_part_of_what_a_run_is(noised, llama):
