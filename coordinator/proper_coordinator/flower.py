@@ -58,7 +58,7 @@ __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 ATTEMPTS = 2  # at one sum; under noise each is paid for, so there is one
 NO_BASE = "0" * 64  # where there is no backbone
 
-BlockBounds = Mapping[str, float]  # block -> largest L2 norm
+Limits = Mapping[str, float]  # block -> largest L2 norm
 
 _log = logging.getLogger(__name__)
 
@@ -268,9 +268,7 @@ class _Round:
             part.noise = done.terms.deviations(done.sum.count)
         return done.terms.update_of(done.sum)
 
-    def _bounds_for(
-        self, order: Order, part: FederatedPart, layout: Layout
-    ) -> BlockBounds:
+    def _bounds_for(self, order: Order, part: FederatedPart, layout: Layout) -> Limits:
         """Return the bounds of a round: fixed under noise, else from sums before."""
         if self.lead.purse is not None:
             return self.lead.purse.bounds(order, layout)
@@ -281,9 +279,7 @@ class _Round:
         fresh = probe.terms.next_bounds(probe.sum)
         return {name: fresh[name] for name in fresh if name != NORMS}
 
-    def _attempts(
-        self, order: Order, part: FederatedPart, bounds: BlockBounds
-    ) -> "_Done":
+    def _attempts(self, order: Order, part: FederatedPart, bounds: Limits) -> "_Done":
         self.dropped = {}  # who was missing in a probe may be in the sum
         layout, serial = part.layout(order.round), self.lead.store.next_serial()
         attempts = 1 if self.lead.purse else ATTEMPTS
@@ -300,9 +296,7 @@ class _Round:
                 _log.warning("attempt %d failed: %s", attempt + 1, error)
         raise ProtocolError("no attempt was made")
 
-    def _offer(
-        self, serial: int, attempt: int, bounds: BlockBounds, length: int
-    ) -> Offer:
+    def _offer(self, serial: int, attempt: int, bounds: Limits, length: int) -> Offer:
         store, plan = self.lead.store, self.lead.plan
         noise = self.lead.purse.noise if self.lead.purse else None
         multiplier = noise.multiplier if noise else 0.0

@@ -1,7 +1,7 @@
 """The table that a terminal shows at the end of a run: ASCII, at most 80 columns."""
 
 from collections.abc import Sequence
-from textwrap import fill
+from textwrap import TextWrapper
 
 from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
@@ -10,6 +10,12 @@ from proper_simulations.report.words import METRIC_HEADS, compare, users_of, ver
 from proper_simulations.results import METHODS, Groups, Metric, Paired, Results
 
 _WIDTH = 80
+_SHORT = TextWrapper(
+    _WIDTH,
+    subsequent_indent="  ",
+    break_on_hyphens=False,  # no number is torn
+    break_long_words=False,
+)
 # Fits beside the longest name of a method and a comparison.
 _MOST_METRICS = 3
 _COMPARED = ("oppu", "own_majority", "stage1")
@@ -74,8 +80,7 @@ def _notes(results: Results) -> str:
     if results.groups:
         notes += _groups(results.groups)
     said = clean(f"privacy: {results.executed.privacy}")
-    kept = {"break_on_hyphens": False, "break_long_words": False}  # no number is torn
-    notes.append(fill(said, _WIDTH, subsequent_indent="  ", **kept))
+    notes.append(_SHORT.fill(said))
     return "\n".join(notes)
 
 
