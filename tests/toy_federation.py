@@ -21,7 +21,7 @@ from proper_coordinator.flower import NO_BASE
 from proper_coordinator.plan import Plan
 from proper_shared.history import Entry, User
 from proper_shared.method.config import Recipe
-from proper_shared.rounds import Part, Schedule, Shape
+from proper_shared.rounds import FACTORS, Outline, Part, Schedule, Shape
 from proper_simulations.crowd import Crowd
 from proper_simulations.federation import Job, run_federation
 
@@ -71,6 +71,14 @@ def parts(rounds=4):
     first = population(rounds)
     yield first
     yield group(first.values, rounds)
+
+
+def outline(rounds=4):
+    """Return what `parts` will ask for."""
+    return tuple(
+        Outline(stage, tuple(shape.incoming(FACTORS[r % 2]) for r in range(rounds)))
+        for stage, shape in (("population", POPULATION), ("group", GROUP))
+    )
 
 
 class ToyTrainer:

@@ -10,8 +10,7 @@ Not covered: a person, or a backup, that puts an older file in its place.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +18,7 @@ from proper_client.vault import Vault
 from proper_shared.errors import FormatError
 from proper_shared.offers import Hex16, Hex32, Offer
 from proper_shared.privacy.accounting import Spent
+from proper_shared.privacy.losses import Loss, losses_of
 
 NAME = "record"
 _HINT = (
@@ -50,37 +50,6 @@ class Run(BaseModel):
     left: bool
     vectors: int = Field(ge=0)
     block: tuple[Hex32, ...] | None
-
-
-class Loss(BaseModel):
-    """An event of the accounting, and how often it happened; see `Spent`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    bound: float
-    variance: float
-    cohort_size: int
-    dimension: int
-    survivors: int
-    count: int = Field(ge=1)
-
-    @classmethod
-    def of(cls, spent: Spent, count: int) -> Self:
-        """Return the event `spent`, which happened `count` times."""
-        return cls(
-            bound=spent.bound,
-            variance=spent.variance,
-            cohort_size=spent.cohort_size,
-            dimension=spent.dimension,
-            survivors=spent.survivors,
-            count=count,
-        )
-
-    def spent(self) -> Spent:
-        """Return the event without its count."""
-        return Spent(
-            self.bound, self.variance, self.cohort_size, self.dimension, self.survivors
-        )
 
 
 class Record(BaseModel):
@@ -140,7 +109,7 @@ class Record(BaseModel):
             counts[spent] += 1
         changes = {
             "runs": {**self.runs, offer.run: run},
-            "losses": _losses(counts),
+            "losses": losses_of(counts),
             "bare": self.bare + (spent is None),
         }
         return self.model_copy(update=changes)
@@ -155,10 +124,6 @@ class Record(BaseModel):
 def hash_of(offer: Offer) -> str:
     """Return SHA-256 of an offer as it is sent, in hexadecimal."""
     return hashlib.sha256(offer.dump()).hexdigest()
-
-
-def _losses(counts: Mapping[Spent, int]) -> tuple[Loss, ...]:
-    return tuple(Loss.of(spent, count) for spent, count in counts.items())
 
 
 def load_record(vault: Vault) -> Record:

@@ -10,7 +10,6 @@ import numpy as np
 
 from proper_shared.errors import ConfigError
 from proper_shared.privacy.accounting import Spent
-from proper_shared.privacy.calibration import Query
 from proper_shared.secagg.checks import Refusal
 from proper_shared.terms import Terms
 
@@ -40,9 +39,7 @@ def spent_in(terms: Terms) -> Spent | None:
     offer = terms.offer
     if offer.noise is None:
         return None
-    encoding = terms.encoding
-    query = Query(len(offer.cohort), encoding.length, encoding.sensitivity)
     try:
-        return query.spent(offer.noise.multiplier)
+        return terms.query.spent(offer.noise.multiplier)
     except ConfigError as error:
         raise Refusal("noise-too-small", str(error)) from None

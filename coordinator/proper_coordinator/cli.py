@@ -204,4 +204,5 @@ def _lead(folder: Path, *, begun: bool) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    go_on(folder, os.environ, Progress(sys.stderr), begun=begun)
+    say = lambda line: click.echo(plain(line), err=True)  # noqa: E731
+    go_on(folder, os.environ, Progress(sys.stderr), say, begun=begun)

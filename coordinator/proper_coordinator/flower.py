@@ -12,16 +12,15 @@ kind begins with a probe, a sum of the norms alone, from which the bounds follow
 that each round brings the norms for the next.
 
 Covered: nodes that drop out of a round, whatever the reason; the log names them. Sums
-that cannot come from honest nodes, which are dropped and logged.
+that cannot come from honest nodes, which are dropped and logged. Noise, see `noise`.
 Not covered: who lies within the bounds of an honest update.
 """
 
-import hashlib
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -38,12 +37,16 @@ from proper_coordinator.line import (
     request_records,
     sort_replies,
 )
+from proper_coordinator.names import Names
+from proper_coordinator.noise import Purse, SpentError
 from proper_coordinator.plan import Plan, blocks, cohorts
 from proper_coordinator.store import Checkpoint, Dropout, Round, Store
 from proper_shared.aggregation import Sum
 from proper_shared.errors import ProtocolError
 from proper_shared.offers import Offer
-from proper_shared.rounds import FederatedPart, Order
+from proper_shared.packing import Layout
+from proper_shared.privacy.budget import Budget, without_privacy
+from proper_shared.rounds import FederatedPart, Order, Outline, Part
 from proper_shared.secagg.keys import STANDARD, Suite
 from proper_shared.summing import collect
 from proper_shared.terms import Bounds, Terms, kind_of
@@ -52,8 +55,10 @@ from proper_shared.vectors.encoding import ring_for
 
 __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
-ATTEMPTS = 2  # at one sum
+ATTEMPTS = 2  # at one sum; under noise each is paid for, so there is one
 NO_BASE = "0" * 64  # where there is no backbone
+
+Limits = Mapping[str, float]  # block -> largest L2 norm
 
 _log = logging.getLogger(__name__)
 
@@ -75,25 +80,6 @@ class Progress:
     outcome: Round
 
 
-@dataclass(frozen=True)
-class Names:
-    """What a federation and one run of it are called in offers.
-
-    Attributes:
-        federation: hash of the first entry of the membership log, 64 hex digits.
-        run: 32 hex digits.
-    """
-
-    federation: str
-    run: str
-
-    @classmethod
-    def of(cls, identity: str) -> "Names":
-        """Return the names of a federation that lives in one machine alone."""
-        digest = hashlib.sha256(identity.encode()).hexdigest()
-        return cls(digest, digest[:32])
-
-
 @dataclass
 class Coordinator:
     """Leads a federation from wherever its store says that it stands.
@@ -110,6 +96,8 @@ class Coordinator:
         log: Of the federation's members, shown to the nodes; empty in a simulation.
         identities: Who sits at which seat; None takes the nodes' word for it.
         suite_for: How signatures of a round are verified and secrets agreed on.
+        outline: What all parts will ask for; only noise needs it.
+        say: Told what an operator should know of the noise.
     """
 
     plan: Plan
@@ -122,6 +110,9 @@ class Coordinator:
     log: bytes = b""
     identities: Mapping[int, str] | None = None
     suite_for: Callable[[Offer], Suite] = lambda _: STANDARD
+    outline: Sequence[Outline] = ()
+    say: Callable[[str], None] = _log.info
+    purse: Purse | None = field(default=None, init=False)
 
     def run(self, grid: Grid, parts: Iterable[FederatedPart]) -> None:
         """Train the parts in their order, each from its last complete round.
@@ -133,18 +124,46 @@ class Coordinator:
                 in place.
 
         Raises:
+            ConfigError: there is no noise for the privacy that the plan wants.
             ProtocolError: too few nodes came, or round after round failed.
             StoppedError: the run was asked to stop.
         """
         line = Line(grid, self.plan.poll_s, self.stop)
         nodes = meet(line, self.plan, self.log, self.identities)
+        self._open_purse(self._blocks(nodes))
+        spent = False  # from there on parts stay as they begin
         for number, part in enumerate(parts):
-            self._run_part(line, nodes, part, number)
+            if spent:
+                continue
+            try:
+                self._run_part(line, nodes, part, number)
+            except SpentError as error:
+                self.say(f"training ends here: {error}")
+                spent = True
+        if self.purse is not None:
+            self.say(self.purse.standing())
+
+    @property
+    def budget(self) -> Budget:
+        """What a release of this run says of its privacy."""
+        return without_privacy() if self.purse is None else self.purse.budget()
+
+    def _open_purse(self, divided: tuple[tuple[int, ...], ...]) -> None:
+        if (wanted := self.plan.privacy) is None:
+            return
+        seed = self.plan.seed
+        self.purse = Purse.of(wanted, self.store, divided, self.outline, seed)
+        for words in self.purse.opening(self.outline):
+            self.say(words)
 
     def _run_part(
         self, line: Line, nodes: Mapping[int, Node], part: FederatedPart, number: int
     ) -> None:
-        """Train one part to its end; its number keeps its order of blocks apart."""
+        """Train one part to its end; its number keeps its order of blocks apart.
+
+        Raises:
+            SpentError: a block has nothing left for its next round.
+        """
         log: list[Round] = []
         bounds: Bounds = {}
         if saved := self.store.load(part.stage):
@@ -184,7 +203,9 @@ class Coordinator:
             ProtocolError: with the reason of the last failure.
         """
         last = log[-self.plan.max_failures :]
-        if len(last) == self.plan.max_failures and all(r.failed for r in last):
+        # A sum that public texts speak against is a failure, but no surprise in noise.
+        odd = [r for r in last if r.failed and not (self.purse and r.count)]
+        if len(odd) == self.plan.max_failures:
             raise ProtocolError(
                 f"{len(last)} rounds failed one after the other; the last: "
                 f"{last[-1].failed}",
@@ -217,7 +238,8 @@ class _Round:
         loss, count, failed = math.nan, 0, None
         try:
             total = self._sum(part, round_)
-            loss, count = self._move(part, round_, total), total.count
+            count = total.count
+            loss = self._move(part, round_, total)
             self.bounds |= dict([self._next])
         except ProtocolError as error:
             failed = str(error)
@@ -239,37 +261,45 @@ class _Round:
             ProtocolError: there is none, or it cannot come from honest nodes.
         """
         order, layout = part.order(round_), part.layout(round_)
-        kind = kind_of(layout)
-        if kind not in self.bounds:
-            probe = self._attempts(order, part, {})
-            check_norms(probe.terms, probe.sum)
-            fresh = probe.terms.next_bounds(probe.sum)
-            bounds = {name: fresh[name] for name in fresh if name != NORMS}
-        else:
-            bounds = self.bounds[kind]
-        done = self._attempts(order, part, bounds)
+        done = self._attempts(order, part, self._bounds_for(order, part, layout))
         check_norms(done.terms, done.sum)
-        self._next = kind, done.terms.next_bounds(done.sum)
+        self._next = kind_of(layout), done.terms.next_bounds(done.sum)
+        if self.lead.purse is not None and isinstance(part, Part):
+            part.noise = done.terms.deviations(done.sum.count)
         return done.terms.update_of(done.sum)
 
-    def _attempts(
-        self, order: Order, part: FederatedPart, bounds: Mapping[str, float]
-    ) -> "_Done":
+    def _bounds_for(self, order: Order, part: FederatedPart, layout: Layout) -> Limits:
+        """Return the bounds of a round: fixed under noise, else from sums before."""
+        if self.lead.purse is not None:
+            return self.lead.purse.bounds(order, layout)
+        if (kind := kind_of(layout)) in self.bounds:
+            return self.bounds[kind]
+        probe = self._attempts(order, part, {})
+        check_norms(probe.terms, probe.sum)
+        fresh = probe.terms.next_bounds(probe.sum)
+        return {name: fresh[name] for name in fresh if name != NORMS}
+
+    def _attempts(self, order: Order, part: FederatedPart, bounds: Limits) -> "_Done":
         self.dropped = {}  # who was missing in a probe may be in the sum
         layout, serial = part.layout(order.round), self.lead.store.next_serial()
-        for attempt in range(ATTEMPTS):
-            offer = self._offer(serial, attempt, bounds)
+        attempts = 1 if self.lead.purse else ATTEMPTS
+        for attempt in range(attempts):
+            offer = self._offer(serial, attempt, bounds, layout.size)
             terms = Terms(offer, order, layout)
+            if self.lead.purse is not None:  # before anything of the round leaves
+                self.lead.purse.pay(tuple(self.members), terms)
             try:
                 return _Done(terms, self._converse(terms))
             except ProtocolError as error:
-                if attempt == ATTEMPTS - 1:
+                if attempt == attempts - 1:
                     raise
                 _log.warning("attempt %d failed: %s", attempt + 1, error)
         raise ProtocolError("no attempt was made")
 
-    def _offer(self, serial: int, attempt: int, bounds: Mapping[str, float]) -> Offer:
+    def _offer(self, serial: int, attempt: int, bounds: Limits, length: int) -> Offer:
         store, plan = self.lead.store, self.lead.plan
+        noise = self.lead.purse.noise if self.lead.purse else None
+        multiplier = noise.multiplier if noise else 0.0
         names = self.lead.names or Names.of(store.identity)
         return Offer(
             federation=names.federation,
@@ -279,9 +309,9 @@ class _Round:
             attempt=attempt,
             cohort=tuple(sorted(node.identity for node in self.members.values())),
             masked=plan.masked,
-            ring_bits=ring_for(len(self.members), 1).bits,
+            ring_bits=ring_for(len(self.members), length, multiplier).bits,
             bounds=dict(bounds),
-            noise=None,
+            noise=noise,
         )
 
     def _converse(self, terms: Terms) -> Sum:

@@ -42,5 +42,5 @@ def _head(manifest: Manifest) -> list[str]:
         f"experts     {method.experts} of rank {method.group.rank} a layer, {routing}",
         f"user        LoRA of rank {method.user.rank}, {embedding}",
         f"seed        {manifest.seed}",
-        f"privacy     {manifest.privacy}",
+        f"privacy     {manifest.protection}",
     ]

@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proper_coordinator.deployment import CHECKPOINTS, SECRET, Deployment
-from proper_coordinator.flower import NO_BASE, Coordinator, Names, Progress
+from proper_coordinator.flower import NO_BASE, Coordinator, Progress
 from proper_coordinator.members import read_members
-from proper_coordinator.plan import Plan
+from proper_coordinator.names import Names
+from proper_coordinator.plan import Plan, Privacy
+from proper_coordinator.settings import Settings
 from proper_coordinator.store import Store
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
 from proper_shared.durable import write_file
 from proper_shared.offers import base_hash
-from proper_shared.rounds import FederatedPart
+from proper_shared.rounds import FederatedPart, Outline
 
 if TYPE_CHECKING:
     from proper_shared.parts import Blueprint
@@ -47,6 +49,8 @@ class Leader:
         watch: called after each complete round.
         facts: all that the result depends on besides the settings.
         base: what is adapted and how; see `offers.base_hash`.
+        outline: what all parts will ask for; only noise needs it.
+        say: told what an operator should know of the noise.
     """
 
     deployment: Deployment
@@ -54,6 +58,8 @@ class Leader:
     watch: Callable[[Progress], None] = lambda _: None
     facts: tuple[str, ...] = ()
     base: str = NO_BASE
+    outline: tuple[Outline, ...] = ()
+    say: Callable[[str], None] = _log.info
     _rounds: int = field(default=0, init=False)
 
     def run(self) -> None:
@@ -94,6 +100,8 @@ class Leader:
             base=self.base,
             log=deployment.log.dump(),
             identities={m.number: m.identity for m in members if m.identity},
+            outline=self.outline,
+            say=self.say,
         )
 
     def _note(self, progress: Progress) -> None:
@@ -111,7 +119,8 @@ class Leader:
             "poll_s",
             "min_clients",
         }
-        chosen = settings.model_dump_json(exclude=network | waiting)
+        noise = set() if settings.epsilon else {"epsilon", "delta", "bounds"}
+        chosen = settings.model_dump_json(exclude=network | waiting | noise)
         facts = (self.deployment.federation, chosen, *self.facts)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
@@ -137,11 +146,21 @@ def plan_of(deployment: Deployment) -> Plan:
     return Plan(
         cohort_size=settings.cohort_size,
         seed=settings.seed,
+        privacy=privacy_of(settings),
         min_nodes=settings.min_clients,
         join_timeout_s=settings.join_timeout_s,
         round_timeout_s=settings.round_timeout_s,
         phase_timeout_s=settings.phase_timeout_s,
         poll_s=settings.poll_s,
+    )
+
+
+def privacy_of(settings: Settings) -> Privacy | None:
+    """Return what a run may cost each member; None where it is without noise."""
+    if not settings.epsilon:
+        return None
+    return Privacy(
+        epsilon=settings.epsilon, delta=settings.delta, bounds=settings.bounds
     )
 
 
@@ -163,11 +182,16 @@ def blueprint_of(deployment: Deployment) -> "tuple[Blueprint, str]":
     return Blueprint(adapted, settings.seed), backbone.fingerprint
 
 
-def lead(deployment: Deployment, watch: Callable[[Progress], None]) -> None:
+def lead(
+    deployment: Deployment,
+    watch: Callable[[Progress], None],
+    say: Callable[[str], None] = _log.info,
+) -> None:
     """Train what the settings say; see `Leader.run`."""
     blueprint, fingerprint = blueprint_of(deployment)
     settings = deployment.settings
     method = settings.method.model_dump_json()
     base = base_hash(fingerprint, settings.task, method, settings.seed)
     parts = lambda: blueprint.parts(settings)  # noqa: E731
-    Leader(deployment, parts, watch, (fingerprint,), base).run()
+    outline = blueprint.outline(settings) if settings.epsilon else ()
+    Leader(deployment, parts, watch, (fingerprint,), base, outline, say).run()

@@ -1,9 +1,37 @@
 """Who takes part in which round."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from proper_shared.privacy.accounting import Adversary
+from proper_shared.privacy.calibration import Limit
+
+DELTA = 1e-5
+
+Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Privacy(BaseModel):
+    """What a run under noise may cost each member."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float = Field(
+        gt=0, allow_inf_nan=False, description="most that a member loses in the run"
+    )
+    delta: float = Field(default=DELTA, gt=0, lt=1, description="of (epsilon, delta)")
+    adversary: Adversary = Field(default="third", description="against whom")
+    bounds: dict[str, Bound] = Field(
+        default={}, description='largest L2 norms, by "stage/block", where chosen'
+    )
+
+    @property
+    def limit(self) -> Limit:
+        """What must hold for each member at the end."""
+        return Limit(self.epsilon, self.delta, self.adversary)
 
 
 class Plan(BaseModel):
@@ -17,6 +45,9 @@ class Plan(BaseModel):
     seed: int = Field(default=0, ge=0, description="of the choice of blocks")
     masked: bool = Field(
         default=True, description="only sums can be read; if not, each update can"
+    )
+    privacy: Privacy | None = Field(
+        default=None, repr=False, description="None for rounds without noise"
     )
     min_nodes: int = Field(
         default=1, ge=1, description="nodes to wait for before round 0"
@@ -41,6 +72,13 @@ class Plan(BaseModel):
     poll_s: float = Field(
         default=0.1, gt=0, description="between two looks for answers"
     )
+
+    @model_validator(mode="after")
+    def _hidden(self) -> Self:
+        """Refuse noise where each update can be read anyway."""
+        if self.privacy is not None and not self.masked:
+            raise ValueError("noise is added under masks alone")
+        return self
 
 
 def blocks(seats: Sequence[int], size: int, seed: int) -> tuple[tuple[int, ...], ...]:

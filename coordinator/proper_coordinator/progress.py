@@ -6,8 +6,9 @@ at any time, and as often as one likes.
 
 from proper_coordinator.deployment import CHECKPOINTS, Deployment
 from proper_coordinator.members import read_members
-from proper_coordinator.store import Round, read_rounds
+from proper_coordinator.store import Round, read_ledger, read_rounds
 from proper_shared.friendly import one_line
+from proper_shared.privacy.calibration import Limit
 
 
 def has_begun(deployment: Deployment) -> bool:
@@ -29,12 +30,25 @@ def describe(deployment: Deployment) -> list[str]:
         done = rounds.get(stage, ())
         wanted = getattr(settings, stage).rounds
         lines.append(f"{stage:<11} {len(done):>4} of {wanted} rounds{_last(done)}")
+    lines += _privacy(deployment)
     names = {member.number: member.name for member in members}
     everything = [round_ for log in rounds.values() for round_ in log]
     for drop in everything[-1].dropped if everything else ():
         name = one_line(names.get(drop.seat, f"seat {drop.seat}"))
         lines.append(f"dropped     {name}: {one_line(drop.reason)}")
     return lines
+
+
+def _privacy(deployment: Deployment) -> list[str]:
+    """Say what is spent of the wanted epsilon; nothing where there is no noise."""
+    settings = deployment.settings
+    if not settings.epsilon:
+        return []
+    ledger = read_ledger(deployment.folder / CHECKPOINTS)
+    if ledger is None:
+        return [f"privacy     epsilon 0 of {settings.epsilon:g} spent"]
+    limit = Limit(settings.epsilon, settings.delta)
+    return [f"privacy     {ledger.standing(limit)}"]
 
 
 def _last(done: tuple[Round, ...]) -> str:

@@ -77,7 +77,12 @@ def _tell(deployment: Deployment, stop: threading.Event, say: Say) -> None:
 
 
 def go_on(
-    folder: Path, environment: MutableMapping[str, str], show: Show, *, begun: bool
+    folder: Path,
+    environment: MutableMapping[str, str],
+    show: Show,
+    say: Say,
+    *,
+    begun: bool,
 ) -> None:
     """Lead the federation to its end.
 
@@ -85,6 +90,7 @@ def go_on(
         folder: of the deployment.
         environment: of this process; Flower reads it when it is imported.
         show: told of each round.
+        say: told what noise costs, and where it ends.
         begun: whether there should be a round to go on from.
 
     Raises:
@@ -103,5 +109,7 @@ def go_on(
     from proper_coordinator.lead import lead  # noqa: PLC0415  after the environment
 
     lead(
-        deployment, lambda at: show(at.stage, at.round + 1, at.rounds, at.outcome.loss)
+        deployment,
+        lambda at: show(at.stage, at.round + 1, at.rounds, at.outcome.loss),
+        say,
     )

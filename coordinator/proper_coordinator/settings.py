@@ -7,11 +7,13 @@ Covered: unknown keys, wrong types, values out of their range; nothing is starte
 Not covered: whether the values train well; their origin stands in docs/log.md.
 """
 
+import json
 import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from proper_coordinator.plan import DELTA, Bound
 from proper_shared.errors import ConfigError
 from proper_shared.method.config import Method, Recipe
 from proper_shared.rounds import Schedule
@@ -83,6 +85,19 @@ class Settings(BaseModel):
     )
     steps: int = Field(
         default=4, ge=1, le=1000, description="optimiser steps of a device in a round"
+    )
+    epsilon: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="most privacy that a member loses in the run, 0 for no noise",
+    )
+    delta: float = Field(
+        default=DELTA, gt=0, lt=1, description="at which epsilon is counted"
+    )
+    bounds: dict[str, Bound] = Field(
+        default={},
+        description='other L2 norms under noise, such as {"population/update" = 1.0}',
     )
 
     @property
@@ -175,7 +190,15 @@ def written(settings: Settings) -> str:
     lines = ["# Every key, with its default as a comment where nothing was chosen.", ""]
     for key, field in Settings.model_fields.items():
         value = getattr(settings, key)
-        shown = f'"{value}"' if isinstance(value, str) else str(value)
+        shown = _toml(value)
         mark = "" if key in settings.model_fields_set else "# "
         lines += [f"# {field.description}", f"{mark}{key} = {shown}", ""]
     return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    """Return a value of the settings as TOML writes it."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items())
+        return f"{{{inner}}}"
+    return f'"{value}"' if isinstance(value, str) else str(value)

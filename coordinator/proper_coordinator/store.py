@@ -1,6 +1,7 @@
 """The coordinator's disk: where a federation stands after its last complete round.
 
-    run.json                       whose run it is, and the log of each part's rounds
+    run.json                       whose run it is, the log of each part's rounds, and
+                                   under noise what was spent
     <stage>-<rounds>.safetensors   all arrays of a part after so many rounds
 
 Arrays are written first, under a name of their own; then `run.json`, which names them,
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from proper_coordinator.ledger import Ledger
 from proper_shared.durable import sweep, write_file
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.tensors import Arrays, pack, unpack
@@ -81,6 +83,7 @@ class _Index(BaseModel):
     identity: str
     serial: int
     blocks: tuple[tuple[int, ...], ...] | None = None
+    ledger: Ledger | None = None
     parts: dict[str, _Record]
 
 
@@ -198,12 +201,32 @@ class Store:
             self._write_index()
         return self._index.blocks or ()
 
+    def ledger(self, begin: Callable[[], Ledger] | None = None) -> Ledger | None:
+        """Return what the run has spent; None where it is without noise.
+
+        Args:
+            begin: gives the ledger of a run that has none yet; it is put on disk.
+        """
+        if self._index.ledger is None and begin is not None:
+            self.keep_ledger(begin())
+        return self._index.ledger
+
+    def keep_ledger(self, ledger: Ledger) -> None:
+        """Replace the ledger; it is on the disk before this returns.
+
+        Raises:
+            OSError: the disk is full; nothing may be offered then.
+        """
+        index = self._index.model_copy(update={"ledger": ledger})
+        self._write_index(index)
+        self._index = index
+
     def rounds(self) -> dict[str, tuple[Round, ...]]:
         """Return the log of each part, in the order in which they were begun."""
         return {stage: record.rounds for stage, record in self._index.parts.items()}
 
-    def _write_index(self) -> None:
-        text = self._index.model_dump_json(indent=1)
+    def _write_index(self, index: _Index | None = None) -> None:
+        text = (index or self._index).model_dump_json(indent=1)
         write_file(self.folder / INDEX, text.encode())
 
 
@@ -217,6 +240,17 @@ def read_rounds(folder: Path) -> dict[str, tuple[Round, ...]]:
         return {}
     parts = _read_index(folder / INDEX).parts
     return {stage: record.rounds for stage, record in parts.items()}
+
+
+def read_ledger(folder: Path) -> Ledger | None:
+    """Return what the run in a folder of checkpoints has spent, likewise.
+
+    Raises:
+        FormatError: the index is malformed.
+    """
+    if not (folder / INDEX).is_file():
+        return None
+    return _read_index(folder / INDEX).ledger
 
 
 def _read_index(path: Path) -> _Index:

@@ -18,10 +18,13 @@ from proper_shared.packing import Arrays, Layout
 from proper_shared.rounds import (
     FederatedPart,
     Order,
+    Outline,
     Part,
     Schedule,
     Shape,
+    Stage,
     TrainedStage,
+    factor_of,
 )
 
 STAGES: tuple[TrainedStage, ...] = ("population", "group", "lora_router")
@@ -98,6 +101,25 @@ class Blueprint:
         if order.stage == "grouping":
             return self.sizes.sums(phase_of(order.round, order.schedule.rounds))
         return self.shape(order.stage).incoming(order.factor)
+
+    def outline(self, schedules: Schedules) -> tuple[Outline, ...]:
+        """Return what all parts will ask for, in their order."""
+        return (
+            self._outline("population", schedules.population),
+            self._outline("grouping", schedules.grouping),
+            self._outline("group", schedules.group),
+            self._outline("lora_router", schedules.lora_router),
+        )
+
+    def _outline(self, stage: Stage, schedule: Schedule) -> Outline:
+        rounds = range(schedule.rounds)
+        if stage == "grouping":
+            asked = [self.sizes.sums(phase_of(r, schedule.rounds)) for r in rounds]
+            return Outline(stage, tuple(asked))
+        shape = self.shape(stage)
+        factors = [factor_of(stage, schedule, round_) for round_ in rounds]
+        made = {factor: shape.incoming(factor) for factor in {*factors}}
+        return Outline(stage, tuple(made[factor] for factor in factors))
 
     def part(
         self,

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from proper_shared.durable import write_folder
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.method.config import Method
+from proper_shared.privacy.budget import Budget
 from proper_shared.strict_json import parse_object
 from proper_shared.tensors import Arrays, Shapes, pack, unpack
 
@@ -78,10 +79,16 @@ class Header(BaseModel):
     )
     backbone: BackboneId = Field(description="the frozen model below")
     seed: int = Field(ge=0, lt=2**32, description="of the run that made it")
-    privacy: Literal["no differential privacy"] = Field(
+    privacy: Budget | Literal["no differential privacy"] = Field(
         default="no differential privacy",
         description="what protects those who took part",
     )
+
+    @property
+    def protection(self) -> str:
+        """What protects those who took part, in one line."""
+        privacy = self.privacy
+        return privacy if isinstance(privacy, str) else privacy.summary()
 
 
 class Manifest(Header):

@@ -34,6 +34,7 @@ TrainedStage = Literal["population", "group", "lora_router"]
 Factor = Literal["a", "b"]
 FACTORS: tuple[Factor, Factor] = ("b", "a")
 FLOOR = 0.05  # an expert is left alone below this share of its even use
+SURE = 3.0  # deviations: what is less may be noise alone
 
 
 class Schedule(BaseModel):
@@ -80,6 +81,13 @@ class Order:
     round: int
     schedule: Schedule
     parameters: Vector
+
+
+def factor_of(stage: Stage, schedule: Schedule, round_: int) -> Factor | None:
+    """Return the LoRA factor that a round of a part trains; None for both."""
+    if stage == "lora_router" or not schedule.alternate:
+        return None
+    return FACTORS[round_ % 2]
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,19 @@ def expert_axis(
     return array.reshape(array.shape[0], experts, -1).transpose(1, 0, 2)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a part will ask for, known before anything is trained.
+
+    Attributes:
+        stage: which part.
+        layouts: of a client's vector, one for each round.
+    """
+
+    stage: Stage
+    layouts: tuple[Layout, ...]
+
+
 class FederatedPart(Protocol):
     """What a coordinator needs of a part, whatever is learnt in it."""
 
@@ -175,6 +196,10 @@ class Part:
         shape: of its tensors.
         schedule: how it is trained.
         values: the tensors of `shape.frozen` and `shape.trained`, as at the start.
+
+    Attributes:
+        noise: deviation of the noise on one number of each block of the next sum;
+            empty where there is none.
     """
 
     def __init__(
@@ -185,6 +210,7 @@ class Part:
         values: Mapping[str, NDArray[np.floating]],
     ) -> None:
         self.stage, self.shape, self.schedule = stage, shape, schedule
+        self.noise: Mapping[str, float] = {}
         self.values: Arrays = {
             name: np.array(values[name], np.float32)
             for name in (*shape.frozen, *shape.trained)
@@ -203,9 +229,7 @@ class Part:
 
     def factor(self, round_: int) -> Factor | None:
         """Return the LoRA factor that a round trains; None for both."""
-        if self.stage == "lora_router" or not self.schedule.alternate:
-            return None
-        return FACTORS[round_ % 2]
+        return factor_of(self.stage, self.schedule, round_)
 
     def order(self, round_: int) -> Order:
         """Return the order of a round; rates follow a cosine over the rounds."""
@@ -243,7 +267,7 @@ class Part:
         """
         sums = self.shape.incoming(self.factor(round_)).unpack(total)
         if self.shape.layers:
-            self._remember(sums, count)
+            self._remember(self._heard(sums) if self.noise else sums, count)
         for name in self.shape.trained:
             if name in sums and self._of_experts(name):
                 self._move_experts(name, sums, count)
@@ -274,7 +298,8 @@ class Part:
     ) -> None:
         """Move each expert by its update, weighted by use; who is not used stays."""
         use = sums["use"][self._layer(name)]  # (E,)
-        idle = use <= FLOOR * count / self.shape.experts
+        least = SURE * self.noise.get("use", 0.0)
+        idle = use <= max(FLOOR * count / self.shape.experts, least)
         mean = sums[name].copy()
         weight = 1 / np.where(idle, np.inf, use)
         self._experts(name, mean)[...] *= weight[:, None, None]
@@ -298,6 +323,18 @@ class Part:
         self.velocity[name] = velocity.astype(np.float32)
         step = self.schedule.server_rate * (1 - self.schedule.momentum)
         self.values[name] = (self.values[name] + step * velocity).astype(np.float32)
+
+    def _heard(
+        self, sums: Mapping[str, NDArray[np.floating]]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Return sums whose use and direction say nothing that noise may have said."""
+        use, direction = (SURE * self.noise[name] for name in ("use", "direction"))
+        loud = np.abs(sums["direction"]) > direction
+        return {
+            **sums,
+            "use": np.maximum(sums["use"], use),
+            "direction": np.where(loud, sums["direction"], 0.0),
+        }
 
     def _remember(self, sums: Mapping[str, NDArray[np.floating]], count: int) -> None:
         """Fold a round into the moving sums of directions and users."""

@@ -23,7 +23,6 @@ from proper_shared.aggregation import (
 )
 from proper_shared.errors import ConfigError, FormatError, ProtocolError
 from proper_shared.offers import Offer
-from proper_shared.privacy.calibration import Query
 from proper_shared.privacy.gaussian import KEY_BYTES, draw, keystream
 from proper_shared.secagg.binding import RoundId
 from proper_shared.secagg.checks import Known
@@ -171,8 +170,7 @@ def _noise(terms: Terms, entropy: Entropy) -> NDArray[np.int64] | None:
     if terms.offer.noise is None:
         return None
     encoding = terms.encoding
-    query = Query(len(terms.offer.cohort), encoding.length, encoding.sensitivity)
-    variance = query.variance(encoding.noise_multiplier)
+    variance = terms.query.variance(encoding.noise_multiplier)
     return draw(variance, encoding.length, keystream(entropy(KEY_BYTES)))
 
 

@@ -10,6 +10,7 @@ Not covered: whether the bounds are wise, or the noise enough (see the client's 
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from proper_shared.errors import FormatError, ProtocolError
 from proper_shared.offers import Offer, plan_hash
 from proper_shared.orders import header_of
 from proper_shared.packing import Layout
+from proper_shared.privacy.calibration import Query
 from proper_shared.rounds import Order
 from proper_shared.secagg.binding import RoundId
 from proper_shared.secagg.checks import Refusal
@@ -48,6 +50,11 @@ def kind_of(layout: Layout) -> str:
     """Return a name for vectors that have the same norms from round to round."""
     words = repr([(name, *shape) for name, shape in layout.shapes.items()])
     return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def query_of(encoding: Encoding) -> Query:
+    """Return what the accounting of noise has to know of an encoding."""
+    return Query(encoding.cohort_size, encoding.length, encoding.sensitivity)
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,21 @@ class Terms:
             hashlib.sha256(f"proper/rotation/{place}".encode()).digest(),
             offer.noise.multiplier if offer.noise else 0.0,
         )
+
+    @property
+    def query(self) -> Query:
+        """What is summed, as the accounting of noise sees it."""
+        return query_of(self.encoding)
+
+    def deviations(self, count: int) -> dict[str, float]:
+        """Return the deviation of noise on one number of each block, in a sum.
+
+        Args:
+            count: vectors in the sum; the offer has noise.
+        """
+        variance = self.query.variance(self.encoding.noise_multiplier)
+        each = self.encoding.step * math.sqrt(count * variance)
+        return {b.name: each * b.bound / b.weight for b in self.blocks.blocks}
 
     @cached_property
     def round_id(self) -> RoundId:

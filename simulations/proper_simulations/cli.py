@@ -70,6 +70,18 @@ def main() -> None:
     help="For comparison: updates in clear, so that each single one can be read.",
 )
 @click.option(
+    "--epsilon",
+    type=float,
+    help="Differential privacy: the most that a member loses [default: no noise].",
+)
+@click.option(
+    "--delta",
+    type=float,
+    default=1e-5,
+    show_default=True,
+    help="At which epsilon is counted.",
+)
+@click.option(
     "--ablation",
     is_flag=True,
     help="Train groups without the constraint loss too, for the report.",
@@ -98,6 +110,8 @@ def run(  # noqa: PLR0913 - one for each option
     group_level: str,
     curve: str | None,
     no_masks: bool,
+    epsilon: float | None,
+    delta: float,
     ablation: bool,
     seed: int,
     out: Path,
@@ -106,15 +120,18 @@ def run(  # noqa: PLR0913 - one for each option
     """Train population, groups and personal models, and show whether it worked."""
     from proper_simulations.config import (  # noqa: PLC0415
         RunConfig,
+        check_noise,
         choose_source,
         read_curve,
+        read_privacy,
     )
 
     source = choose_source(data, task, world)
     rest = {"users": users, "backbone": backbone, "engine": engine, "seed": seed}
     rest |= {"group_level": group_level, "ablation": ablation, "out": out}
     rest |= {"curve": read_curve(curve), "quick": quick, "masks": not no_masks}
-    config = RunConfig.model_validate({**source, **rest})
+    rest |= read_privacy(epsilon, delta)
+    config = check_noise(RunConfig.model_validate({**source, **rest}))
     _look_before_torch_is_loaded(config)
     from proper_simulations.run import run as execute  # noqa: PLC0415
 

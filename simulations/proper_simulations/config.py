@@ -1,10 +1,12 @@
 """What can be chosen in a run of `proper-sim`: the one place that describes it."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from proper_coordinator.plan import DELTA
 from proper_shared.errors import ConfigError
 
 
@@ -39,6 +41,15 @@ class RunConfig(BaseModel):
         default=True,
         description="add updates under masks, so that only sums can be read; without, "
         "the coordinator sees each one",
+    )
+    epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="most privacy that a member loses in all; None adds no noise",
+    )
+    delta: float = Field(
+        default=DELTA, gt=0, lt=1, description="at which epsilon is counted"
     )
     ablation: bool = Field(
         default=False,
@@ -83,6 +94,43 @@ def read_seeds(text: str) -> tuple[int, ...]:
             hint="for example --seeds 0,1,2",
         )
     return tuple(seeds)
+
+
+def read_privacy(epsilon: float | None, delta: float) -> dict[str, float | None]:
+    """Return the fields of a run that say what it may cost a member.
+
+    Raises:
+        ConfigError: epsilon is not above 0, or delta not between 0 and 1.
+    """
+    if epsilon is not None and not 0 < epsilon < math.inf:
+        raise ConfigError(
+            f"got an epsilon of {epsilon:g}, expected a number above 0",
+            hint="leave --epsilon out for a run without noise",
+        )
+    if not 0 < delta < 1:
+        raise ConfigError(f"got a delta of {delta:g}, expected between 0 and 1")
+    return {"epsilon": epsilon, "delta": delta}
+
+
+def check_noise(config: RunConfig) -> RunConfig:
+    """Return the run, if noise goes together with the rest of it.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if config.epsilon is None:
+        return config
+    if not config.masks:
+        raise ConfigError(
+            "got --epsilon and --no-masks, expected one of them",
+            hint="noise hides a member in a sum; without masks each update can be read",
+        )
+    if config.ablation:
+        raise ConfigError(
+            "got --epsilon and --ablation, expected one of them",
+            hint="the second training would cost the same members more than epsilon",
+        )
+    return config
 
 
 def choose_source(

@@ -132,7 +132,7 @@ def run_memory(
     participant = Participant(site, FolderKeeper(job.folder / MEMBERS))
     finished: list[FederatedPart] = []
     coordinator.run(MemoryGrid(participant.answer, job.nodes), _note(parts, finished))
-    return _outcome(job, coordinator.store, finished)
+    return _outcome(job, coordinator, finished)
 
 
 def run_ray(
@@ -180,7 +180,7 @@ def run_ray(
         raise KeyboardInterrupt
     if failures:
         raise failures[0]
-    return _outcome(job, coordinator.store, finished)
+    return _outcome(job, coordinator, finished)
 
 
 def _require_ray() -> None:
@@ -196,7 +196,16 @@ def _coordinator(site: Site, job: Job, watch: Watch) -> Coordinator:
     store = Store(job.folder, job.identity)
     gauge = None if job.canary is None else Gauge(job.canary)
     base = site.trainer().base
-    return Coordinator(plan, store, watch, gauge, base=base, suite_for=suite_for)
+    return Coordinator(
+        plan,
+        store,
+        watch,
+        gauge,
+        base=base,
+        suite_for=suite_for,
+        outline=job.outline,
+        say=job.say,
+    )
 
 
 def _note(
@@ -208,11 +217,14 @@ def _note(
         finished.append(part)
 
 
-def _outcome(job: Job, store: Store, finished: Sequence[FederatedPart]) -> Outcome:
+def _outcome(
+    job: Job, coordinator: Coordinator, finished: Sequence[FederatedPart]
+) -> Outcome:
     keeper = FolderKeeper(job.folder / MEMBERS)
     saved = {seat: keeper.load(seat) for seat in range(job.nodes)}
     members = {seat: memory.after for seat, memory in saved.items() if memory}
-    return Outcome(tuple(finished), store.rounds(), members)
+    rounds = coordinator.store.rounds()
+    return Outcome(tuple(finished), rounds, members, coordinator.budget)
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ Importing this module imports neither Flower nor Ray, which read their settings 
 the environment when they are imported.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proper_coordinator.plan import Plan
+from proper_shared.privacy.budget import Budget, without_privacy
 
 if TYPE_CHECKING:
     from proper_client.member import State
     from proper_client.site import Site
     from proper_coordinator.flower import Progress
     from proper_coordinator.store import Round
-    from proper_shared.rounds import FederatedPart
+    from proper_shared.rounds import FederatedPart, Outline
 
 Engine = Literal["memory", "ray"]
 
@@ -38,6 +40,8 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -51,6 +55,8 @@ class Job:
         engine: Which of the two.
         actors: Processes of the ray engine; each loads the backbone once.
         canary: Loss of a part on public texts; None where there are none.
+        outline: What all parts will ask for; only noise needs it.
+        say: Told what noise costs, and where it ends.
     """
 
     nodes: int
@@ -60,6 +66,8 @@ class Job:
     engine: Engine = "memory"
     actors: int = 2
     canary: Callable[["FederatedPart"], float | None] | None = None
+    outline: Sequence["Outline"] = ()
+    say: Callable[[str], None] = _log.info
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,13 @@ class Outcome:
         parts: The finished parts, in their order.
         rounds: The log of each part's rounds, by stage.
         members: What each device keeps, by seat; for the simulation's eyes only.
+        budget: What a release says of its privacy.
     """
 
     parts: tuple["FederatedPart", ...]
     rounds: dict[str, tuple["Round", ...]]
     members: dict[int, "State"]
+    budget: Budget = field(default_factory=without_privacy)
 
     @property
     def seconds(self) -> float:

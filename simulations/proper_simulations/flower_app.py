@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from proper_client.flower import Participant, client_app
 from proper_coordinator.flower import Coordinator, Progress, server_app
-from proper_coordinator.plan import Plan
 from proper_coordinator.store import Store
 from proper_shared.errors import ConfigError
-from proper_simulations.config import RunConfig
+from proper_simulations.config import RunConfig, check_noise
 from proper_simulations.members import FolderKeeper
+from proper_simulations.settings import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def config_of(run_config: "Mapping[str, object]") -> RunConfig:
     given = {key: value for key, value in run_config.items() if value != ""}
     given.pop(NODES, None)
     try:
-        config = RunConfig.model_validate({**given, "engine": "ray"})
+        config = check_noise(RunConfig.model_validate({**given, "engine": "ray"}))
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
@@ -84,16 +84,20 @@ def _lead(grid: "NodeGrid", context: "NodeContext") -> None:
     config = config_of(context.run_config)
     site = _site(config)
     nodes = context.run_config.get(NODES, len(site.members()))
-    plan = Plan(
-        cohort_size=site.settings.cohort_size,
-        seed=config.seed,
-        masked=config.masks,
-        min_nodes=int(str(nodes)),
-    )
-    facts = (config.model_dump_json(exclude={"out"}), site.data.fingerprint, plan)
+    plan = plan_of(config, site.settings, min_nodes=int(str(nodes)))
+    noise = {"epsilon", "delta"} if config.epsilon is None else set()
+    chosen = config.model_dump_json(exclude={"out", *noise})
+    facts = (chosen, site.data.fingerprint, plan)
     identity = hashlib.sha256(repr(facts).encode()).hexdigest()
     store = Store(_folder(config), identity)
-    lead = Coordinator(plan, store, _say, base=site.trainer().base)
+    lead = Coordinator(
+        plan,
+        store,
+        _say,
+        base=site.trainer().base,
+        outline=site.outline(),
+        say=_log.warning,
+    )
     lead.run(grid, site.parts())
 
 

@@ -27,6 +27,7 @@ from pydantic import (
 
 from proper_shared.durable import write_file
 from proper_shared.errors import FormatError
+from proper_shared.privacy.budget import NONE
 
 Metric = Literal["accuracy", "macro_f1", "mae", "rmse", "rouge1", "rougeL"]
 LOWER_IS_BETTER: frozenset[str] = frozenset({"mae", "rmse"})
@@ -199,6 +200,9 @@ class Executed(_Model):
     cohort_size: Count
     rounds: dict[str, Count] = Field(description="rounds of each federated part")
     masks: bool = Field(description="whether only sums of updates could be read")
+    privacy: str = Field(
+        default=NONE, description="what the release says of it, in one line"
+    )
     quick: bool
     backbone: str
     backbone_sha256: Sha256 | None = None

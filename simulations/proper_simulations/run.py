@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import platform
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -19,13 +20,13 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from proper_client.answer import Answerer
-from proper_coordinator.plan import Plan
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import public_name
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError
 from proper_shared.grouping import Grouping
 from proper_shared.method.stages import EMBEDDING
+from proper_shared.privacy.budget import Budget
 from proper_shared.progress import Progress
 from proper_shared.release import (
     BackboneId,
@@ -50,6 +51,7 @@ from proper_simulations.results import (
     write,
 )
 from proper_simulations.rivals import Answers, majority, own_majority
+from proper_simulations.settings import plan_of
 from proper_simulations.site import RunSite
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class Run:
         base = pieces.get("base", self._base)
         outcome = self._federate()
         group, last = parts_of(outcome)
-        self._release(group, last)
+        self._release(group, last, outcome.budget)
         without = None
         if self.config.ablation:
             without = pieces.get("ablation", lambda: self._without(outcome))
@@ -145,8 +147,15 @@ class Run:
             str(self.config.users),
             str(self.config.masks),
             code_fingerprint(),
+            *self._noise,
         )
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+    @property
+    def _noise(self) -> tuple[str, ...]:
+        """What a result under noise depends on besides."""
+        config = self.config
+        return () if config.epsilon is None else (f"{config.epsilon} {config.delta}",)
 
     def _base(self) -> JsonValue:
         """Answer with the backbone alone: fresh adapters change nothing."""
@@ -169,17 +178,16 @@ class Run:
             nodes=len(self.members),
             folder=self.config.out / "work" / name,
             identity=self.identity,
-            plan=self._plan(),
+            plan=plan_of(self.config, self.settings),
             engine=self.config.engine,
             canary=None if canary is None else canary.measure,
+            outline=self.site.outline(),
+            say=self._say,
         )
 
-    def _plan(self) -> Plan:
-        return Plan(
-            cohort_size=self.settings.cohort_size,
-            seed=self.config.seed,
-            masked=self.config.masks,
-        )
+    def _say(self, words: str) -> None:
+        self.show.close()
+        sys.stderr.write(f"{words}\n")
 
     def _watch(self, at: "RoundDone") -> None:
         loss = None if at.stage == "grouping" else at.outcome.loss
@@ -198,7 +206,7 @@ class Run:
         exam = Exam(self.trainer, part, part, self.settings, Pieces(job.folder, ""))
         return cast("JsonValue", exam.routing(self.data.users))
 
-    def _release(self, group: Part, last: Part) -> None:
+    def _release(self, group: Part, last: Part, budget: Budget) -> None:
         """Write the release: deltas in parts, and the merged model."""
         header = Header(
             task=self.data.task.name,
@@ -209,6 +217,7 @@ class Run:
                 fingerprint=self.trainer.fingerprint,
             ),
             seed=self.config.seed,
+            privacy=budget.spelt,
         )
         start = group.mean_embedding
         arrays = {**released(last), EMBEDDING: start}
@@ -270,7 +279,9 @@ class Run:
             worse_than_stage1=scored.worse(),
             chosen=summary.chosen_counts(points[None]),
             learning_curve=summary.curve(scorer, points, self._ceilings([*points])),
-            groups=summary.recovered_groups(self.data, known, routes, routed.weights),
+            groups=summary.recovered_groups(self.data, known, routes, routed.weights)
+            if seats
+            else None,
             gain_by_user=scored.gains(groups),
             scores_by_user={
                 name: {metric: list(own.values()) for metric, own in by.items()}
@@ -303,6 +314,7 @@ class Run:
             cohort_size=min(self.settings.cohort_size, len(self.members)),
             rounds={stage: len(rounds) for stage, rounds in outcome.rounds.items()},
             masks=self.config.masks,
+            privacy=outcome.budget.summary(),
             quick=self.config.quick,
             backbone=public_name(self.config.backbone),
             backbone_sha256=self.trainer.fingerprint,
@@ -321,7 +333,12 @@ def parts_of(outcome: Outcome) -> tuple[Part, Part]:
 
 
 def routes_of(outcome: Outcome, seats: Sequence[int]) -> NDArray[np.floating]:
-    """Return members' embeddings as the routers see them: `W_u e` of all layers."""
+    """Return members' embeddings as the routers see them: `W_u e` of all layers.
+
+    There are none where the budget was spent before groups were trained.
+    """
+    if not seats:
+        return np.zeros((0, 0))
     values = parts_of(outcome)[1].values
     w_u = [value for name, value in values.items() if name.endswith(".w_u")]
     embeddings = np.stack([outcome.members[seat]["embedding"] for seat in seats])
@@ -341,6 +358,8 @@ def command_line(config: RunConfig) -> str:
     if config.curve is not None:
         words += ["--curve", ",".join(map(str, config.curve)) or "none"]
     words += [] if config.masks else ["--no-masks"]
+    if config.epsilon is not None:
+        words += ["--epsilon", f"{config.epsilon:g}", "--delta", f"{config.delta:g}"]
     words += ["--ablation"] if config.ablation else []
     if config.group_level != "auto":
         words += ["--group-level", config.group_level]

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from proper_client.personal import PersonalRecipe
+from proper_coordinator.plan import Plan, Privacy
 from proper_shared.method.config import Method, Recipe
 from proper_shared.rounds import Schedule
 from proper_simulations.config import RunConfig
@@ -101,6 +102,26 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
         ),
         group_level=level,
         curve=() if level == "all" else points,  # there nobody is new at any point
+    )
+
+
+def plan_of(config: RunConfig, settings: Settings, min_nodes: int = 1) -> Plan:
+    """Return who takes part in the federation of a run, and under which noise.
+
+    Args:
+        config: of the run.
+        settings: of the run.
+        min_nodes: to wait for.
+    """
+    privacy = None
+    if config.epsilon is not None:
+        privacy = Privacy(epsilon=config.epsilon, delta=config.delta)
+    return Plan(
+        cohort_size=settings.cohort_size,
+        seed=config.seed,
+        masked=config.masks,
+        privacy=privacy,
+        min_nodes=min_nodes,
     )
 
 

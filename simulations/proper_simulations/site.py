@@ -11,7 +11,7 @@ from proper_shared.encoding import Encoder
 from proper_shared.history import User, split_for_validation
 from proper_shared.method.stages import AdaptedModel
 from proper_shared.offers import Offer
-from proper_shared.rounds import FederatedPart
+from proper_shared.rounds import FederatedPart, Outline
 from proper_shared.secagg.keys import Signer
 from proper_shared.summing import Me
 from proper_shared.terms import Terms
@@ -117,6 +117,10 @@ class RunSite:
     def parts(self) -> Iterator[FederatedPart]:
         """Return the federated parts; each builds on the ones before."""
         return self.trainer().blueprint.parts(self.settings)
+
+    def outline(self) -> tuple[Outline, ...]:
+        """Return what the federated parts will ask for."""
+        return self.trainer().blueprint.outline(self.settings)
 
 
 @functools.lru_cache(maxsize=2)

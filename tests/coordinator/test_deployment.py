@@ -1,5 +1,7 @@
 """The folder of a deployment: whole or not there, and private."""
 
+import dataclasses
+import hashlib
 import stat
 from datetime import UTC, datetime
 
@@ -8,12 +10,21 @@ import pytest
 from proper_client.enrolment import enroll, membership_in
 from proper_client.vault import Vault
 from proper_coordinator import deployment as module
-from proper_coordinator.deployment import make_deployment, open_deployment
+from proper_coordinator.deployment import (
+    CHECKPOINTS,
+    make_deployment,
+    open_deployment,
+)
 from proper_coordinator.joining import take_in, write_invitation
+from proper_coordinator.lead import Leader, privacy_of
+from proper_coordinator.ledger import Ledger
 from proper_coordinator.members import read_members
+from proper_coordinator.plan import Privacy
 from proper_coordinator.progress import describe
 from proper_coordinator.settings import FILE, Settings, parse_settings, written
+from proper_coordinator.store import Store
 from proper_shared.errors import ConfigError, DataError, FormatError
+from proper_shared.privacy.accounting import Spent, epsilon_after
 
 NOW = datetime.now(UTC)
 
@@ -83,6 +94,69 @@ def test_an_unknown_key_gets_a_hint():
 def test_a_wrong_value_is_refused(line):
     with pytest.raises(ConfigError, match=FILE):
         parse_settings(line)
+
+
+def test_epsilon_and_bounds_come_back_from_the_file():
+    bounds = {"population/update": 0.5, "group/use": 2.0}
+    chosen = Settings(epsilon=8.0, delta=1e-6, bounds=bounds)
+    assert parse_settings(written(chosen)) == chosen
+    assert privacy_of(chosen) == Privacy(epsilon=8.0, delta=1e-6, bounds=bounds)
+    line = 'bounds = {"population/update" = 0.5}'
+    assert parse_settings(f"epsilon = 8\n{line}").bounds == {"population/update": 0.5}
+
+
+@pytest.mark.parametrize("text", ["", "epsilon = 0", "epsilon = 0.0"])
+def test_without_epsilon_there_is_no_noise(text):
+    assert privacy_of(parse_settings(text)) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "epsilon = -1",
+        "epsilon = inf",
+        "epsilon = nan",
+        "delta = 0",
+        "delta = 1",
+        'bounds = {"population/update" = 0}',
+        "bounds = 3",
+    ],
+)
+def test_privacy_that_makes_no_sense_is_refused(line):
+    with pytest.raises(ConfigError, match=FILE):
+        parse_settings(line)
+
+
+def test_a_run_without_noise_is_the_run_that_it_always_was(tmp_path):
+    plain = make_deployment(tmp_path / "plain", Settings(), (), NOW)
+    other = dataclasses.replace(plain, settings=Settings(delta=1e-6))
+    noised = dataclasses.replace(plain, settings=Settings(epsilon=8.0))
+    names = [Leader(d, lambda: ())._identity() for d in (plain, other, noised)]
+    assert names[0] == names[1] != names[2]
+    old = plain.settings.model_dump_json(
+        exclude={
+            *("address", "listen", "inner_port", "max_upload_mib", "join_timeout_s"),
+            *("round_timeout_s", "phase_timeout_s", "poll_s", "min_clients"),
+            *("epsilon", "delta", "bounds"),
+        }
+    )
+    known = hashlib.sha256(repr((plain.federation, old)).encode()).hexdigest()
+    assert names[0] == known
+
+
+def test_status_says_what_is_spent_of_what_was_wanted(tmp_path):
+    made = make_deployment(tmp_path / "d", Settings(epsilon=8.0), (), NOW)
+    assert "privacy     epsilon 0 of 8 spent" in describe(made)
+    spent = Spent(100.0, 9.0 * 100.0**2 / 11, 30, 5_000)  # z 3, 30 members
+    ledger = Ledger(multiplier=3.0, participations=9, spent=((), ()))
+    for _ in range(4):
+        ledger = ledger.after(1, spent, {"population/update": 0.5})
+    Store(made.room(CHECKPOINTS), "run").keep_ledger(ledger)
+    epsilon = epsilon_after([spent] * 4, 1e-5)
+    (line,) = [line for line in describe(made) if line.startswith("privacy")]
+    assert line == f"privacy     epsilon {epsilon:.3g} of 8 spent, delta 1e-05"
+    plain = make_deployment(tmp_path / "e", Settings(), (), NOW)
+    assert not any(line.startswith("privacy") for line in describe(plain))
 
 
 def test_only_one_process_does_a_thing(made):

@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from proper_shared.errors import FormatError
-from proper_shared.rounds import FLOOR, Part, Schedule, Shape, expert_axis
+from proper_shared.rounds import FLOOR, SURE, Part, Schedule, Shape, expert_axis
 
 IN, OUT, R, E, K, CLIENTS = 6, 4, 2, 3, 5, 4
 POPULATION = Shape({}, {"l.population.a": (R, IN), "l.population.b": (OUT, R)})
@@ -141,6 +141,37 @@ def test_an_expert_that_nearly_nobody_uses_does_not_coast_on_its_momentum():
         kept = expert_axis(name, made.velocity[name] == speed[name], E)
         assert [bool(rows.all()) for rows in same] == [n == 1 for n in range(E)]
         assert kept[1].all()
+
+
+def test_an_expert_whose_use_may_be_noise_alone_stays():
+    made = part("group")
+    before = {name: array.copy() for name, array in made.values.items()}
+    use = np.full((2, E), 0.5)
+    use[0, 2] = 0.9
+    made.noise = {"use": 3.0 / SURE, "direction": 0.0}  # of a sum of 4 times 0.5
+    layout, sent = answers(made, 0, use=use)
+    apply(made, 0, layout, sent)
+    for layer, name in enumerate(LAYERS):
+        moved = made.values[f"{name}.group.b"] - before[f"{name}.group.b"]
+        lengths = np.linalg.norm(expert_axis(f"{name}.group.b", moved, E), axis=(1, 2))
+        assert (lengths > 0).tolist() == [False, False, layer == 0]
+
+
+def test_what_noise_alone_may_have_said_is_not_remembered():
+    made, quiet = part("group", damping=1.0), part("group", damping=1.0)
+    direction = np.full((2, E), 0.1)
+    direction[1, 0] = -0.9
+    layout, sent = answers(made, 0, use=np.full((2, E), 0.5), direction=direction)
+    made.noise = {"use": 2.5 / SURE, "direction": 1.0 / SURE}
+    quiet.noise = {"use": 0.1 / SURE, "direction": 0.01 / SURE}
+    apply(made, 0, layout, sent)
+    apply(quiet, 0, layout, sent)
+    loud = np.zeros((2, E))
+    loud[1, 0] = -3.6
+    np.testing.assert_allclose(made.extra["S"], loud, rtol=1e-6)
+    np.testing.assert_allclose(made.extra["use"], 2.5, rtol=1e-6)
+    np.testing.assert_allclose(quiet.extra["S"], 4 * direction, rtol=1e-6)
+    np.testing.assert_allclose(quiet.extra["use"], 2.0, rtol=1e-6)
 
 
 def test_routers_are_moved_by_the_plain_mean():

@@ -10,8 +10,10 @@ from toy_sums import CROWD, LAYOUT, PART, bounds_of, summed, terms, updates
 from proper_shared.aggregation import Sum
 from proper_shared.errors import FormatError, ProtocolError
 from proper_shared.offers import Noise
+from proper_shared.secagg.checks import Refusal
 from proper_shared.summing import collect, contribute, offer_of, resume
 from proper_shared.terms import FACTOR, Terms, kind_of
+from proper_shared.vectors.encoding import ring_for
 
 
 def test_a_probe_finds_the_norms_and_shows_nothing_else():
@@ -111,6 +113,20 @@ def test_noise_is_added_and_norms_are_not_sent():
     wanted = made.blocks.sensitivity * np.sqrt(5 / 2)  # five shares, two surely honest
     assert np.std(errors) == pytest.approx(wanted, rel=0.2)  # of 360 numbers
     assert made.next_bounds(sums[0]) == bounds
+    plain = np.std([s.total - exact for s in sums], axis=0)
+    told = made.deviations(5)
+    assert np.mean(plain[:-1]) == pytest.approx(told["update"], rel=0.2)
+    assert plain[-1] == pytest.approx(told["loss"], rel=0.5)  # one number, 40 sums
+
+
+def test_a_ring_that_does_not_hold_the_noise_is_refused():
+    noise = Noise(multiplier=2_000.0, delta=1e-5, participations=3)
+    bounds = {"update": 1.0, "loss": 10.0}
+    with pytest.raises(Refusal) as caught:
+        terms(bounds, noise=noise, ring_bits=16).check()
+    assert caught.value.name == "ring-too-small"
+    assert ring_for(5, LAYOUT.size, 2_000.0).bits == 24
+    terms(bounds, noise=noise, ring_bits=24).check()
 
 
 def test_a_session_goes_on_in_another_process_where_it_was_put_away():

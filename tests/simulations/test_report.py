@@ -8,7 +8,6 @@ from click.testing import CliRunner
 
 from proper_simulations.cli import main
 from proper_simulations.report import (
-    curve,
     embeddings,
     render,
     router,
@@ -276,14 +275,6 @@ def test_a_name_that_is_twice_the_same_stands_there_once(results):
     assert "world tagging · tagging · 100 users" in render(results)
 
 
-def test_only_a_curve_that_doubles_is_said_to(results):
-    assert "doubled" in curve.figure(results).caption
-    changed = {"entries": [0, 1, 3, *results.learning_curve.entries[3:]]}
-    other = results.learning_curve.model_copy(update=changed)
-    run = results.model_copy(update={"learning_curve": other})
-    assert "doubled" not in curve.figure(run).caption
-
-
 def test_users_are_whole_people(results):
     run = results.model_copy(update={"worse_than_stage1": {"chosen": 0.03}})
     assert "served worse than by stage 1: 3 of 100 users" in table(run)
@@ -296,38 +287,6 @@ def test_results_that_were_recorded_are_still_drawn(name):
     recorded = load(RECORDED / f"world-{name}-seed0.json")
     assert len(drawings(render(recorded))) == 2 * len(PICTURES)
     assert table(recorded)
-
-
-def test_one_length_of_history_is_no_curve(make_results):
-    results = make_results()
-    results.learning_curve.entries[:] = results.learning_curve.entries[-1:]
-    assert "did not vary" in curve.figure(results).reason
-
-
-def test_the_curve_says_where_oppu_leads(make_results):
-    results = make_results()
-    pairs = results.learning_curve.paired["stage3-oppu"]["accuracy"]
-    turned = results.learning_curve.model_copy(
-        update={
-            "paired": {
-                "stage3-oppu": {
-                    "accuracy": [
-                        p.model_copy(
-                            update={
-                                "low": -p.high,
-                                "high": -p.low,
-                                "difference": -p.difference,
-                            }
-                        )
-                        for p in pairs
-                    ]
-                }
-            }
-        }
-    )
-    lost = results.model_copy(update={"learning_curve": turned})
-    assert curve.figure(results).heading.startswith("Stage 3 leads a user LoRA alone")
-    assert curve.figure(lost).heading.startswith("Stage 3 trails a user LoRA alone")
 
 
 def test_degenerate_runs_are_drawn(make_results):
@@ -347,14 +306,6 @@ def test_degenerate_runs_are_drawn(make_results):
         }
     )
     assert len(drawings(render(one))) == 2 * len(PICTURES)
-
-
-def test_a_curve_of_nothing_is_left_out(results):
-    empty = results.learning_curve.model_copy(
-        update={"methods": {"stage2": {"accuracy": [None] * 8}}, "paired": {}}
-    )
-    html = render(results.model_copy(update={"learning_curve": empty}))
-    assert "Learning curve: this run did not vary the history." in html
 
 
 def test_the_terminal_table_fits_and_names_every_method(results, bare_results):

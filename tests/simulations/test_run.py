@@ -12,6 +12,7 @@ from small_run import (
     ROUNDS,
     USERS,
     findings,
+    forget,
     llama,
     released,
     run,
@@ -19,7 +20,12 @@ from small_run import (
 )
 
 from proper_client.cli import main as client
+from proper_coordinator.cli import main as coordinator
+from proper_coordinator.ledger import Ledger
+from proper_coordinator.store import Store
 from proper_shared.history import Entry, User
+from proper_shared.privacy.accounting import Spent
+from proper_shared.privacy.losses import Loss
 from proper_shared.release import read_manifest
 from proper_simulations import run as running
 from proper_simulations.config import RunConfig
@@ -111,6 +117,76 @@ def test_a_device_can_start_from_the_release(whole, llama, tmp_path):
     answer = CliRunner().invoke(client, asked)
     assert answer.exit_code == 0, answer.output
     assert answer.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def noised(small, llama, tmp_path_factory):  # noqa: ARG001  small changes the runs
+    """A run under noise, and what its command said."""
+    out = tmp_path_factory.mktemp("noised")
+    words = ["--world", "tagging", "--curve", "none", "--epsilon", "8"]
+    return out, run(out, llama, *words)
+
+
+def test_a_run_under_noise_says_what_it_cost_wherever_one_looks(noised):
+    out, said = noised
+    assert said.exit_code == 0, said.output
+    assert "noise multiplier" in said.stderr
+    budget = read_manifest(out / "release").privacy
+    assert 7.9 < budget.losses.epsilon.third <= 8
+    assert budget.losses.participations == sum(-(-n // 2) for n in ROUNDS.values())
+    line = budget.summary()
+    assert load(out / "results.json").executed.privacy == line
+    assert line in (out / "report.html").read_text()
+    assert f"privacy: {line}" in " ".join(said.stdout.split())
+    assert max(map(len, said.stdout.splitlines())) <= 80
+    inspected = CliRunner().invoke(coordinator, ["inspect", str(out / "release")])
+    assert f"privacy     {line}" in inspected.output
+
+
+def test_a_budget_that_is_spent_ends_training_and_not_the_run(small, llama, tmp_path):  # noqa: ARG001
+    out = tmp_path / "spent"
+    forget()
+    words = ["--world", "tagging", "--curve", "none", "--epsilon", "8"]
+    config = RunConfig(
+        users=USERS, backbone=str(llama), quick=True, curve=(), epsilon=8.0, out=out
+    )
+    store = Store(out / "work" / "federation", running.Run(config).identity)
+    divided = store.blocks(lambda: (tuple(range(OTHERS + USERS)),))
+    loss = Loss.of(Spent(400.0, 100.0, len(divided[0]), 5_000), 1_000)
+    ledger = Ledger(multiplier=5.0, participations=9, spent=((loss,),))
+    store.keep_ledger(ledger)
+    said = run(out, llama, *words)
+    assert said.exit_code == 0, said.output
+    assert "training ends here: population 1 would cost" in said.stderr
+    found = load(out / "results.json")
+    assert found.executed.rounds == {}
+    assert found.groups is None
+    budget = read_manifest(out / "release").privacy
+    assert budget == ledger.budget(config.delta)
+    assert budget.losses.epsilon.third > 8  # the release says what was spent, not less
+
+
+def test_noise_is_part_of_what_a_run_is(noised, llama):
+    out, _ = noised
+    other = run(out, llama, "--world", "tagging", "--curve", "none", "--epsilon", "4")
+    assert other.exit_code == 2
+    assert "another run" in other.stderr
+
+
+@pytest.mark.parametrize("other", ["--no-masks", "--ablation"])
+def test_noise_does_not_go_with_everything(llama, tmp_path, other):
+    said = run(tmp_path / "out", llama, "--epsilon", "8", other)
+    assert said.exit_code == 2
+    assert f"got --epsilon and {other}" in said.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "much"])
+def test_an_epsilon_that_is_none_is_refused(llama, tmp_path, value):
+    said = run(tmp_path / "out", llama, "--epsilon", value)
+    assert said.exit_code == 2
+    assert "epsilon" in said.stderr
+    assert "Traceback" not in said.stderr
 
 
 def test_a_finished_run_is_not_run_again_and_says_the_same(whole, llama, monkeypatch):

@@ -95,6 +95,11 @@ class Budget(BaseModel):
         plain = self.model_dump(mode="json")
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
+    @property
+    def spelt(self) -> "Budget | Literal['no differential privacy']":
+        """The record as a release spells it: plain words where there is none."""
+        return "no differential privacy" if self.losses is None else self
+
     def summary(self) -> str:
         """Return the record in one line."""
         if self.losses is None:

@@ -5,4 +5,5 @@ rotation   permutation, signs and Hadamard: every number becomes like the others
 rounding   unbiased to integers, whose norm stays bounded
 encoding   all of it, one way and back; read it first
 bounds     next round's bounds from the mean of norms, so that nobody shows their own
+fixed      bounds under noise, which hang on nothing that was seen
 """

@@ -162,6 +162,7 @@ def how_it_was_run(results: Results) -> str:
         "Engine": f"{done.engine}, cohort of {done.cohort_size:,}",
         "Rounds": ", ".join(f"{part} {n:,}" for part, n in done.rounds.items()),
         "Masks": "on" if done.masks else "off: sums were added in the clear",
+        "Privacy": done.privacy,
         "Groups trained by": _trained_by(done),
         "Quick": "yes" if done.quick else "no",
         **{name: str(value) for name, value in done.settings.items()},

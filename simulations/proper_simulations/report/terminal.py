@@ -1,6 +1,7 @@
 """The table that a terminal shows at the end of a run: ASCII, at most 80 columns."""
 
 from collections.abc import Sequence
+from textwrap import TextWrapper
 
 from proper_simulations.report.stages import methods_of
 from proper_simulations.report.svg import clean
@@ -8,7 +9,14 @@ from proper_simulations.report.tables import metrics_of
 from proper_simulations.report.words import METRIC_HEADS, compare, users_of, verdict
 from proper_simulations.results import METHODS, Groups, Metric, Paired, Results
 
-# Fits 80 columns beside the longest name of a method and a comparison.
+_WIDTH = 80
+_SHORT = TextWrapper(
+    _WIDTH,
+    subsequent_indent="  ",
+    break_on_hyphens=False,  # no number is torn
+    break_long_words=False,
+)
+# Fits beside the longest name of a method and a comparison.
 _MOST_METRICS = 3
 _COMPARED = ("oppu", "own_majority", "stage1")
 
@@ -71,6 +79,8 @@ def _notes(results: Results) -> str:
         notes.append(f"served worse than by stage 1: {worse}")
     if results.groups:
         notes += _groups(results.groups)
+    said = clean(f"privacy: {results.executed.privacy}")
+    notes.append(_SHORT.fill(said))
     return "\n".join(notes)
 
 
