@@ -15,7 +15,7 @@ help:
 	@echo "make test     lint, types and tests"
 	@echo "make test-deployment  every process of a deployment, each killed once; minutes"
 	@echo "make lint     lint and types alone"
-	@echo "make tree     the tree in README.md, from the modules' first lines"
+	@echo "make readme   what a program writes in README.md: the tree and the results"
 	@echo "make install  the environment in $(VENV), which the others make when missing"
 
 install: $(INSTALLED)
@@ -47,5 +47,5 @@ test: lint
 test-deployment: $(INSTALLED)
 	$(BIN)/pytest -m deployment tests/deployment
 
-tree: $(INSTALLED)
-	$(BIN)/python tests/readme_tree.py
+readme: $(INSTALLED)
+	$(BIN)/python tests/readme.py

@@ -310,6 +310,23 @@ def round_(*, as_json: bool, seed: int) -> None:
 
 
 @main.command()
+@click.argument("folder", type=_PATH)
+@_debug
+@friendly(interrupted="nothing was changed")
+def tables(*, folder: Path) -> None:
+    """Print all runs in FOLDER side by side, and their seeds pooled, as Markdown."""
+    from proper_shared.errors import DataError  # noqa: PLC0415
+    from proper_simulations.tables import tables as draw  # noqa: PLC0415
+
+    if not (text := draw(folder)):
+        raise DataError(
+            f"there are no results in {folder}",
+            hint="expected files called world-NAME-seedN.json or real-NAME-seedN.json",
+        )
+    click.echo(text, nl=False)
+
+
+@main.command()
 @click.argument("results", type=_PATH)
 @click.option("--out", type=_PATH, help="The page [default: report.html beside it].")
 @_debug

@@ -1,7 +1,9 @@
-"""The tree in the README, made from the first line of every module: `make tree`."""
+"""What a program writes into the READMEs: the tree and the results, `make readme`."""
 
 import ast
 from pathlib import Path
+
+from proper_simulations.tables import tables, together
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
@@ -10,7 +12,8 @@ PACKAGES = (
     "coordinator/proper_coordinator",
     "simulations/proper_simulations",
 )
-BEGIN, END = "<!-- tree: `make tree` writes it -->\n", "<!-- end of tree -->\n"
+RESULTS = ROOT / "docs" / "results"
+PAGES = (ROOT / "README.md", RESULTS / "README.md")
 
 
 def first_line(path: Path) -> str:
@@ -40,11 +43,24 @@ def tree() -> str:
     return "```\n" + "\n\n".join(parts) + "\n```\n"
 
 
-def with_tree(readme: str) -> str:
-    before, _, rest = readme.partition(BEGIN)
-    return before + BEGIN + tree() + END + rest.partition(END)[2]
+def written(page: Path) -> str:
+    """The page with every part that a program writes as it should be."""
+    text = page.read_text(encoding="utf-8")
+    for name, make in {
+        "tree": tree,
+        "results": lambda: together(RESULTS),
+        "runs": lambda: tables(RESULTS),
+    }.items():
+        begin, end = (
+            f"<!-- {name}: `make readme` writes it -->\n",
+            f"<!-- end of {name} -->\n",
+        )
+        before, found, rest = text.partition(begin)
+        if found:
+            text = before + begin + make() + end + rest.partition(end)[2]
+    return text
 
 
 if __name__ == "__main__":
-    page = ROOT / "README.md"
-    page.write_text(with_tree(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(written(page), encoding="utf-8")
