@@ -332,11 +332,11 @@ def test_processes_may_take_turns_only_where_sessions_are_portable():
 
 @pytest.mark.parametrize("letters", [1, 2, 3, 4])
 def test_who_is_lost_after_training_is_as_they_were(tmp_path, letters):
-    keeper = FolderKeeper(tmp_path)
-    for participants in (
-        [Participant(ToySite(5), keeper)],
-        [Participant(ToySite(5), keeper, portable=True) for _ in range(3)],
-    ):
+    for processes in (1, 3):
+        keeper, portable = FolderKeeper(tmp_path / str(processes)), processes > 1
+        participants = [
+            Participant(ToySite(5), keeper, portable=portable) for _ in range(processes)
+        ]
         _, nodes = played(participants)
         before = {seat: state(node)["embedding"] for seat, node in nodes.items()}
         played(participants, nodes, round_=1, lost=(2, letters))

@@ -80,7 +80,9 @@ def site():
 def test_shares_add_up_to_the_sum_though_members_are_lost(tmp_path, kind, phase):
     grid = Lossy(processes(kind, tmp_path / "members"), phase)
     store, made = Store(tmp_path / "store", "shares"), []
-    plan = Plan(cohort_size=COHORT, seed=1, min_nodes=NODES)
+    # Nobody is late in one process; who does not answer at once is lost.
+    waits = {"phase_timeout_s": 0.05, "poll_s": 0.01}
+    plan = Plan(cohort_size=COHORT, seed=1, min_nodes=NODES, **waits)
     Coordinator(plan, store).run(grid, kept(parts(ROUNDS), made))
     group, rounds = made[-1], store.rounds()["group"]
     assert not any(done.failed for done in rounds)
