@@ -49,6 +49,7 @@ from proper_shared.allocator import keep_freed_memory
 from proper_shared.packing import Layout, Vector
 from proper_shared.rounds import FederatedPart, Order, Part
 from proper_shared.secagg.messages import HEADER_NBYTES, Phase
+from proper_shared.terms import FACTOR
 from proper_simulations.bench.central import STAGES, held_out
 from proper_simulations.bench.measure import circumstances
 from proper_simulations.bench.round_cost import both_parts, shortened
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from proper_client.member import Member
 
 HUGE, SHARE = 1e30, 0.1
-BOUND = 4.0  # over an honest norm, see `terms.FACTOR`
+
 Bytes = Callable[[bytes, np.random.Generator], bytes]
 Show = Callable[[str], None]
 
@@ -113,7 +114,7 @@ LIES = (
     Lie("huge", update=_times(-HUGE)),
     Lie("unclipped", masked=lambda body, rng: rng.bytes(len(body))),
     Lie("flipped", SHARE, update=_times(-1.0)),
-    Lie("largest", SHARE, update=_times(-BOUND)),
+    Lie("largest", SHARE, update=_times(-FACTOR)),
     Lie("and norms", SHARE, update=_times(-HUGE)),
 )
 
