@@ -9,7 +9,7 @@ from proper_simulations.bench import lies as bench
 from proper_simulations.config import RunConfig
 
 __all__ = ["llama", "small"]  # fixtures
-COHORT = 6  # of 12 members, so that one of two blocks has no single liar
+SIZE = bench.Size(members=12, cohort=6, rounds=4)  # one of two blocks has no liar
 ALONE = {"NaN", "shape", "length", "huge", "unclipped"}
 
 
@@ -17,7 +17,7 @@ ALONE = {"NaN", "shape", "length", "huge", "unclipped"}
 def found(small, llama):  # noqa: ARG001  small changes the runs
     forget()
     base = RunConfig(users=4, backbone=str(llama), quick=True)
-    return bench.lies(bench.Size(cohort=COHORT, rounds=4), base)
+    return bench.lies(SIZE, base)
 
 
 @pytest.fixture

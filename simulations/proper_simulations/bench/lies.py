@@ -46,6 +46,7 @@ from proper_coordinator.flower import Coordinator
 from proper_coordinator.plan import Plan
 from proper_coordinator.store import Round, Store
 from proper_shared.allocator import keep_freed_memory
+from proper_shared.history import User
 from proper_shared.packing import Layout, Vector
 from proper_shared.rounds import FederatedPart, Order, Part
 from proper_shared.secagg.messages import HEADER_NBYTES, Phase
@@ -124,15 +125,17 @@ class Size:
     """How much is trained.
 
     Attributes:
+        members: of the federation; few, so that a liar's block is due often.
         cohort: members of a round.
         rounds: of population and of groups.
     """
 
+    members: int = 60
     cohort: int = 30
     rounds: int = 24
 
 
-QUICK = Size(cohort=15, rounds=8)
+QUICK = Size(members=30, cohort=15, rounds=8)
 
 
 class Lying:
@@ -167,13 +170,19 @@ class Lying:
 
 @dataclass(frozen=True)
 class LyingSite(RunSite):
-    """The people of a run, some of whom lie.
+    """The first people of a run, some of whom lie.
 
     Attributes:
         learner: their trainer.
+        people: how many.
     """
 
     learner: Lying
+    people: int
+
+    def members(self) -> tuple[User, ...]:
+        """Return who trains population and groups."""
+        return super().members()[: self.people]
 
     def trainer(self) -> Lying:  # type: ignore[override]
         """Return the trainer of liars and others."""
@@ -273,7 +282,6 @@ def lies(
     return {
         "command": f"proper-sim bench lies{quick} --json --seed {base.seed}",
         **circumstances(base.seed),
-        "members": len(site.members()),
         **vars(size),
         "band": BAND,
         "rows": rows,
@@ -293,7 +301,7 @@ def _rows(site: RunSite, size: Size, lie: Lie) -> list[dict[str, Any]]:
         {
             "lie": lie.name,
             "part": part.stage,
-            "liars": len(lie.liars(len(site.members()), site.config.seed)),
+            "liars": len(lie.liars(size.members, site.config.seed)),
             **_log(rounds[part.stage]),
             **_released(part, heard),
             "loss": losses[part.stage],
@@ -306,16 +314,17 @@ def _train(
     site: RunSite, size: Size, lie: Lie, folder: Path, heard: Heard
 ) -> tuple[list[Part], Mapping[str, tuple[Round, ...]]]:
     """Run a federation with liars; return both parts, and the log of all rounds."""
-    members, seed = site.members(), site.config.seed
-    liars = lie.liars(len(members), seed)
-    names = frozenset(members[seat].user_id for seat in liars)
+    seed, nodes = site.config.seed, size.members
+    liars = lie.liars(nodes, seed)
+    names = frozenset(site.members()[seat].user_id for seat in liars)
     learner = Lying(site.trainer(), lie, names)
-    participant = Participant(LyingSite(site.config, learner), FolderKeeper(folder))
+    people = LyingSite(site.config, learner, nodes)
+    participant = Participant(people, FolderKeeper(folder))
     changed = Changed(participant.answer, lie, liars, np.random.default_rng(seed))
     plan = Plan(
         cohort_size=size.cohort,
         seed=seed,
-        min_nodes=len(members),
+        min_nodes=nodes,
         max_failures=size.rounds + 1,  # a block with a liar may fail whenever it is due
     )
     store = Store(folder / "store", f"bench lies {lie.name}")
@@ -325,7 +334,7 @@ def _train(
     schedules = shortened(site.settings, size.rounds)
     parts: list[Part] = []
     source = both_parts(site.trainer().blueprint.parts(schedules), parts)
-    lead.run(MemoryGrid(changed, len(members)), source)
+    lead.run(MemoryGrid(changed, nodes), source)
     return parts, store.rounds()
 
 
