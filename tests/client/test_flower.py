@@ -272,37 +272,26 @@ def later(made, request):
     return message(RecordDict({"round": numbers, "request": raw(request)}))
 
 
-def played(participants, nodes=None, *, round_=0, lost=(None, 9), probe=False):
-    """Play a masked round; each letter goes to the next of the participants.
-
-    Args:
-        participants: who answer in turn.
-        nodes: contexts by seat; fresh ones if not given.
-        round_: of the order.
-        lost: a seat, and how many letters it gets before the rest is lost.
-        probe: add norms alone.
-    """
-    made = offer(masked=True, nodes=5, round_=round_, serial=2 * round_ + 1 - probe)
-    if probe:
-        made = made.model_copy(update={"bounds": {}})
-    order = PART.order(round_)
+def played(participants, *, fresh_contexts=False):
+    """Play a masked round; each letter goes to the next of the participants."""
+    made = offer(masked=True, nodes=5)
+    order = PART.order(0)
     collector = collect(
-        Terms(made, order, PART.layout(round_)),
+        Terms(made, order, PART.layout(0)),
         {seat: Crowd(5, 0).signer(seat).identity.hex() for seat in range(5)},
     )
-    nodes = nodes or {seat: context(seat) for seat in range(5)}
+    nodes = {seat: context(seat) for seat in range(5)}
     first = True
     turns = 0
     while requests := collector.requests():
         answers = {}
         for seat, request in requests.items():
-            if seat == lost[0] and turns >= lost[1]:
-                continue
             sent = later(made, request)
             if first:
                 sent = message(RecordDict(content(order, made, request)))
             participant = participants[turns % len(participants)]
-            answers[seat] = answer(participant.answer([(sent, nodes[seat])])[0])
+            node = context(seat) if fresh_contexts else nodes[seat]
+            answers[seat] = answer(participant.answer([(sent, node)])[0])
         first = False
         turns += 1
         collector.receive(answers)
@@ -328,37 +317,6 @@ def test_processes_may_take_turns_only_where_sessions_are_portable():
     assert "session" not in nodes[0].state
     with pytest.raises(AssertionError, match="not open here"):
         played([Participant(ToySite(5)), Participant(ToySite(5))])
-
-
-@pytest.mark.parametrize("letters", [1, 2, 3, 4])
-def test_who_is_lost_after_training_is_as_they_were(tmp_path, letters):
-    for processes in (1, 3):
-        keeper, portable = FolderKeeper(tmp_path / str(processes)), processes > 1
-        participants = [
-            Participant(ToySite(5), keeper, portable=portable) for _ in range(processes)
-        ]
-        _, nodes = played(participants)
-        before = {seat: state(node)["embedding"] for seat, node in nodes.items()}
-        played(participants, nodes, round_=1, lost=(2, letters))
-        for seat, node in nodes.items():
-            same = np.array_equal(state(node)["embedding"], before[seat])
-            saved = keeper.load(seat).after["embedding"]
-            assert same == (seat == 2)
-            assert np.array_equal(saved, state(node)["embedding"])
-        played(participants, nodes, round_=2)
-        alone = context(2)
-        train = Participant(ToySite(5))
-        for round_ in (0, 2):
-            train.answer([(order_to(PART, round_), alone)])
-        assert state(nodes[2])["embedding"] == pytest.approx(state(alone)["embedding"])
-
-
-def test_a_probe_moves_nobody_and_the_sum_after_it_does():
-    participant = Participant(ToySite(5))
-    _, nodes = played([participant], probe=True)
-    assert not any("after" in node.state for node in nodes.values())
-    played([participant], nodes)
-    assert all("after" in node.state for node in nodes.values())
 
 
 def test_a_state_of_another_run_is_left_behind():

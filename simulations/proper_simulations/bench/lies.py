@@ -56,14 +56,12 @@ from proper_simulations.bench.measure import circumstances
 from proper_simulations.bench.round_cost import both_parts, shortened
 from proper_simulations.config import RunConfig
 from proper_simulations.crowd import suite_for
-from proper_simulations.engines import MemoryGrid
+from proper_simulations.engines import MemoryGrid, NodeMessage
 from proper_simulations.members import FolderKeeper
 from proper_simulations.report.terminal import aligned
 from proper_simulations.site import RunSite
 
 if TYPE_CHECKING:
-    from flwr.app import Message
-
     from proper_client.flower import Pair
     from proper_client.member import Member
 
@@ -200,13 +198,13 @@ class Changed:
         rng: draws.
     """
 
-    answer: "Callable[[Sequence[Pair]], list[Message]]"
+    answer: "Callable[[Sequence[Pair]], list[NodeMessage]]"
     lie: Lie
     liars: frozenset[int]
     rng: np.random.Generator
     _stage: str = ""
 
-    def __call__(self, pairs: "Sequence[Pair]") -> "list[Message]":
+    def __call__(self, pairs: "Sequence[Pair]") -> "list[NodeMessage]":
         """Answer, and change what leaves."""
         replies = self.answer(pairs)
         for (message, node), reply in zip(pairs, replies, strict=True):
@@ -216,7 +214,7 @@ class Changed:
                 self._change(reply)
         return replies
 
-    def _change(self, reply: "Message") -> None:
+    def _change(self, reply: NodeMessage) -> None:
         """Change a reply if it is a masked vector of a part in which liars lie."""
         if self.lie.masked is None or self._stage not in STAGES:
             return
