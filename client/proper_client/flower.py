@@ -8,7 +8,8 @@ person is kept in the node's `Context.state`.
 
 Covered: messages that are not exactly a letter of ours get an error that names the
 fault; an error in training says only its kind, because its words may quote a history;
-an order that is sent twice starts from the same state and gives the same update.
+an order that is sent twice starts from the same state and gives the same update; a
+state moves on when the round's sum may be opened, and not before.
 Not covered: what may be read from a sum, and from a single update without masks.
 """
 
@@ -34,7 +35,15 @@ from proper_client.letters import (
     reply_of,
 )
 from proper_client.member import Member, State
-from proper_client.node_state import NOTHING, Keeper, Memory, read_memory, write_memory
+from proper_client.memory import from_bytes, to_bytes
+from proper_client.node_state import (
+    NOTHING,
+    Keeper,
+    Memory,
+    When,
+    read_memory,
+    write_memory,
+)
 from proper_client.site import Gate, Learner, Site, Update
 from proper_shared.aggregation import Contribution
 from proper_shared.errors import ProtocolError
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
 REFUSED = 1001  # the message is not one that we answer
 FAILED = 1002  # the message is sound, training was not possible
 SESSION = "session"  # name of an open session in a node's context
+MEMORY = "memory"  # in it: what is remembered if it comes to its end
 PARTITION = "partition-id"  # Flower's key in a simulated node's configuration
 
 _log = logging.getLogger(__name__)
@@ -67,12 +77,23 @@ class Session:
     Attributes:
         number: serial and attempt.
         contribution: answers.
+        memory: what is remembered if it comes to its end; None of a probe.
         terms: of the round; None where the session came from another process.
     """
 
     number: tuple[int, int]
     contribution: Contribution
+    memory: Memory | None
     terms: Terms | None = None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a member learnt from an order, and will remember if it counts."""
+
+    key: OrderKey
+    update: Update
+    memory: Memory
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,7 @@ class Participant:
         self._portable = portable
         self._orders: dict[OrderKey, Order] = {}  # of this call: parsed once,
         self._terms: dict[tuple[bytes, OrderKey], Terms] = {}  # and worked out once
-        self._updates: dict[int, tuple[OrderKey, Update]] = {}  # the last, by seat
+        self._trained: dict[int, _Trained] = {}  # the last, by seat
         self._sessions: dict[int, Session] = {}
 
     @cached_property
@@ -159,11 +180,12 @@ class Participant:
         if letter.opening is None:
             return self._later(seat, letter, context)
         terms = self._open(letter, letter.opening)
-        key, update = self._updates.get(seat, (None, None))
-        if update is not None and key == letter.opening.order_key:
-            return self._begin(seat, terms, update, letter.request, context)
+        key, when = letter.opening.order_key, When.of(terms)
+        trained = self._trained.get(seat)
+        if trained and (trained.key, trained.memory.last) == (key, when):
+            return self._begin(seat, terms, trained, letter.request, context)
         user = self._user(seat)
-        start = self._recall(seat, context).start_of(terms.order)
+        start = self._recall(seat, context).start_of(when)
         return _Task(index, letter, seat, terms, Member(user, dict(start)), start)
 
     def _open(self, letter: Letter, opening: Opening) -> Terms:
@@ -193,7 +215,7 @@ class Participant:
             session = self._take_up(seat, context)
         if session is None or session.number != letter.session:
             raise ProtocolError("got a letter of a session that is not open here")
-        return self._answer(session, letter.request, context)
+        return self._answer(seat, session, letter.request, context)
 
     def _train(self, key: OrderKey, tasks: list[_Task]) -> list[Update | Error]:
         """Train the cohort of one order; if somebody spoils it, each trains alone."""
@@ -215,35 +237,40 @@ class Participant:
     def _first(
         self, key: OrderKey, task: _Task, update: Update | Error, context: Context
     ) -> RecordDict | Error:
-        """Answer the first letter of a round after training, and remember both."""
+        """Answer the first letter of a round after training, for the next one too."""
         if isinstance(update, Error):
             return update
+        memory = Memory(When.of(task.terms), task.start, task.member.state)
+        trained = _Trained(key, update, memory)
         try:
             request = task.letter.request
-            reply = self._begin(task.seat, task.terms, update, request, context)
+            reply = self._begin(task.seat, task.terms, trained, request, context)
         except ProtocolError as error:
             return self._refuse(error)
-        self._updates[task.seat] = key, update
-        order = task.terms.order
-        memory = Memory((order.stage, order.round), task.start, task.member.state)
-        write_memory(context.state, memory)
-        if self._keeper:
-            self._keeper.save(task.seat, memory)
+        self._trained[task.seat] = trained
         return reply
 
     def _begin(
-        self, seat: int, terms: Terms, update: Update, request: bytes, context: Context
+        self,
+        seat: int,
+        terms: Terms,
+        trained: _Trained,
+        request: bytes,
+        context: Context,
     ) -> RecordDict:
         """Open a session with an update and answer its first request."""
         me, rounding = self._site.me(seat, terms.offer), self._site.rounding
-        contribution = contribute(terms, me, update, rounding(seat, terms))
+        contribution = contribute(terms, me, trained.update, rounding(seat, terms))
         number = terms.offer.serial, terms.offer.attempt
         if (old := self._sessions.pop(seat, None)) is not None:
             old.contribution.abort()
-        self._sessions[seat] = Session(number, contribution, terms)
-        return self._answer(self._sessions[seat], request, context)
+        memory = None if terms.probing else trained.memory  # a probe moves nothing
+        self._sessions[seat] = Session(number, contribution, memory, terms)
+        return self._answer(seat, self._sessions[seat], request, context)
 
-    def _answer(self, session: Session, request: bytes, context: Context) -> RecordDict:
+    def _answer(
+        self, seat: int, session: Session, request: bytes, context: Context
+    ) -> RecordDict:
         """Answer from a session; one that refuses is over, and its secrets are gone."""
         try:
             if self._gate is not None and session.terms is not None:
@@ -252,8 +279,14 @@ class Participant:
         except ProtocolError:
             session.contribution.abort()
             raise
+        if session.memory is not None and session.contribution.done:
+            write_memory(context.state, session.memory)
+            if self._keeper:
+                self._keeper.save(seat, session.memory)
         if self._portable:
             away = session.contribution.suspend()
+            if away and session.memory is not None:
+                away[MEMORY] = to_bytes(session.memory)
             context.state[SESSION] = ConfigRecord({**away})
         return reply_of(answer)
 
@@ -265,7 +298,9 @@ class Participant:
             return None
         offer = offer_of(found)
         contribution = resume(found, self._site.me(seat, offer))
-        return Session((offer.serial, offer.attempt), contribution)
+        kept = found.get(MEMORY)
+        memory = None if kept is None else from_bytes(kept, "a session")
+        return Session((offer.serial, offer.attempt), contribution, memory)
 
     def _refuse(self, error: ProtocolError) -> Error:
         if self._gate is None:

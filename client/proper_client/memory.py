@@ -4,7 +4,7 @@ Covered: a crash at any step leaves the state before the round or after it.
 Not covered: see `vault`; whoever reads the disk as this user reads the state.
 """
 
-from proper_client.node_state import Memory
+from proper_client.node_state import Memory, When
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError
 from proper_shared.tensors import pack, read_header, unpack
@@ -18,10 +18,11 @@ def to_bytes(memory: Memory) -> bytes:
     Raises:
         ValueError: an array holds NaN or infinity.
     """
-    stage, number = memory.last
+    last = memory.last
     arrays = {BEFORE + name: array for name, array in memory.before.items()}
     arrays |= {AFTER + name: array for name, array in memory.after.items()}
-    return pack(arrays, {"stage": stage, "round": str(number)})
+    names = {"run": last.run, "stage": last.stage, "round": str(last.round)}
+    return pack(arrays, names)
 
 
 def from_bytes(data: bytes, what: str) -> Memory:
@@ -32,7 +33,7 @@ def from_bytes(data: bytes, what: str) -> Memory:
     """
     arrays = unpack(data, what)
     last = read_header(data, what).metadata
-    if last.keys() != {"stage", "round"} or not last["round"].isdigit():
+    if last.keys() != {"run", "stage", "round"} or not last["round"].isdigit():
         raise FormatError(f"{what} does not say to which round it belongs")
     before, after = (
         {
@@ -42,7 +43,8 @@ def from_bytes(data: bytes, what: str) -> Memory:
         }
         for start in (BEFORE, AFTER)
     )
-    return Memory((last["stage"], int(last["round"])), before, after)
+    when = When(last["run"], last["stage"], int(last["round"]))
+    return Memory(when, before, after)
 
 
 class VaultKeeper:

@@ -1,17 +1,43 @@
 """What a device remembers from one round to the next, and where Flower keeps it.
 
 A member's state is kept with the round that it belongs to and the state before, so
-that an order that comes again starts where it started the first time.
+that an order that comes again starts where it started the first time. It moves on once
+the sum that holds the member's vector may be opened, and not when training ends: who
+drops out in between is as it was, and its share of S (see `shares`) is the one that the
+coordinator's S holds.
+
+Not covered: a round that the coordinator drops after it was opened, and a device that
+dies between its vector and the last phase; a member cannot know what came of these.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from proper_client.member import State
-from proper_shared.rounds import Order
+from proper_shared.terms import Terms
+
+
+@dataclass(frozen=True)
+class When:
+    """A round of one run, whichever sum and attempt of it.
+
+    Attributes:
+        run: hexadecimal, as in the offer.
+        stage: of the part.
+        round: from 0.
+    """
+
+    run: str
+    stage: str
+    round: int
+
+    @classmethod
+    def of(cls, terms: Terms) -> Self:
+        """Return when a sum is made."""
+        return cls(terms.offer.run, terms.order.stage, terms.order.round)
 
 
 @dataclass(frozen=True)
@@ -19,22 +45,26 @@ class Memory:
     """A member's state with the round that it belongs to.
 
     Attributes:
-        last: Stage and round of the last order that was answered.
-        before: The state that this order found.
+        last: The last round whose sum holds this member's vector.
+        before: The state that this round found.
         after: The state that it left.
     """
 
-    last: tuple[str, int]
+    last: When
     before: State
     after: State
 
-    def start_of(self, order: Order) -> State:
-        """Return the state from which `order` starts, also if it is sent again."""
-        again = self.last == (order.stage, order.round)
-        return dict(self.before if again else self.after)
+    def start_of(self, when: When) -> State:
+        """Return the state from which a round starts, also if it comes again.
+
+        Another run has other parts and another S: there everybody starts anew.
+        """
+        if when.run != self.last.run:
+            return {}
+        return dict(self.before if when == self.last else self.after)
 
 
-NOTHING = Memory(("", -1), {}, {})
+NOTHING = Memory(When("", "", -1), {}, {})
 
 
 class Keeper(Protocol):
@@ -51,8 +81,7 @@ class Keeper(Protocol):
 
 def write_memory(records: RecordDict, memory: Memory) -> None:
     """Put a memory into a node's records, beside what else is there."""
-    stage, number = memory.last
-    records["last"] = ConfigRecord({"stage": stage, "round": number})
+    records["last"] = ConfigRecord({**vars(memory.last)})
     records["before"] = _to_arrays(memory.before)
     records["after"] = _to_arrays(memory.after)
 
@@ -63,7 +92,7 @@ def read_memory(records: RecordDict) -> Memory | None:
         return None
     last = records.config_records["last"]
     return Memory(
-        (str(last["stage"]), int(str(last["round"]))),
+        When(str(last["run"]), str(last["stage"]), int(str(last["round"]))),
         _from_arrays(records.array_records["before"]),
         _from_arrays(records.array_records["after"]),
     )

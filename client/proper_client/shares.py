@@ -3,6 +3,9 @@
 The coordinator's S holds everybody's directions, older rounds fading. A member has to
 be pushed away from the others and not from itself, so it fades its own share alike
 and takes it out.
+
+Covered: rounds that the member sat out or fell out of (see `node_state`).
+Not covered: rounds that failed for all. S does not fade in them and a share does.
 """
 
 from collections.abc import Mapping, Sequence

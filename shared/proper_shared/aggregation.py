@@ -69,6 +69,11 @@ class Collector(Protocol):
 class Contribution(Protocol):
     """One device's half of one round."""
 
+    @property
+    def done(self) -> bool:
+        """Whether all is said, so that a sum with this vector in it may be opened."""
+        ...
+
     def answer(self, request: bytes) -> bytes:
         """Return what the device sends to this request.
 
@@ -94,10 +99,14 @@ class PlainContribution:
 
     Args:
         vector: (Q,) what is sent.
+
+    Attributes:
+        done: Whether it was sent.
     """
 
     def __init__(self, vector: NDArray[np.floating]) -> None:
         self._vector = vector.astype("<f4")
+        self.done = False
 
     def answer(self, request: bytes) -> bytes:
         """Return the vector as it is.
@@ -107,6 +116,7 @@ class PlainContribution:
         """
         if request != PLAIN:
             raise ProtocolError("got a request under masks, expected a plain one")
+        self.done = True
         return self._vector.tobytes()
 
     def abort(self) -> None:

@@ -105,6 +105,11 @@ class MaskedContribution:
     round_id: RoundId
     member: Member
 
+    @property
+    def done(self) -> bool:
+        """Whether the last phase was answered, or the session given up."""
+        return self.member.due is None
+
     def answer(self, request: bytes) -> bytes:
         """Return what the member sends to this request.
 

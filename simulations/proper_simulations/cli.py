@@ -189,7 +189,7 @@ def make_starter(*, release: Path) -> None:
 
 @main.group()
 def bench() -> None:
-    """Measure our speed against stock PEFT, and what encoding and privacy cost."""
+    """Measure speed against stock PEFT, what privacy costs, and what lies do."""
 
 
 @bench.command()
@@ -288,6 +288,26 @@ def central(*, seeds: str, quick: bool, as_json: bool) -> None:
 
     found = compare(
         wanted, RunConfig(quick=quick), show=lambda way: click.echo(way, err=True)
+    )
+    click.echo(as_text(found, as_json=as_json))
+
+
+@bench.command("lies")
+@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
+@_json
+@_seed
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def lies_(*, quick: bool, as_json: bool, seed: int) -> None:
+    """Members that lie: what is dropped, and what they do to the model."""
+    from proper_simulations.bench.lies import QUICK, Size, as_text  # noqa: PLC0415
+    from proper_simulations.bench.lies import lies as compare  # noqa: PLC0415
+    from proper_simulations.config import RunConfig  # noqa: PLC0415
+
+    found = compare(
+        QUICK if quick else Size(),
+        RunConfig(quick=quick, seed=seed),
+        show=lambda lie: click.echo(lie, err=True),
     )
     click.echo(as_text(found, as_json=as_json))
 

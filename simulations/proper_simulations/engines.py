@@ -38,6 +38,7 @@ LAST_WORDS_S = 60.0  # for a round's checkpoint to be written after Ctrl-C
 Watch = Callable[[Progress], None]
 NodeContext = Context  # Flower's, for modules that do not import Flower
 NodeGrid = Grid
+NodeMessage = Message
 
 
 class MemoryGrid(Grid):

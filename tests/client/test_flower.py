@@ -319,6 +319,15 @@ def test_processes_may_take_turns_only_where_sessions_are_portable():
         played([Participant(ToySite(5)), Participant(ToySite(5))])
 
 
+def test_a_state_of_another_run_is_left_behind():
+    participant, node = Participant(ToySite(1)), context(0)
+    once = state_after(participant, node, 0)
+    assert state_after(participant, node, 1) != once
+    records = content(PART.order(0), offer().model_copy(update={"run": "c" * 32}))
+    participant.answer([(message(RecordDict(records)), node)])
+    assert {name: array.tolist() for name, array in state(node).items()} == once
+
+
 def test_an_offer_for_another_backbone_is_refused():
     made = offer().model_copy(update={"base": "1" * 64})
     sent = message(RecordDict(content(PART.order(0), made)))

@@ -59,8 +59,13 @@ class Listening(MemoryGrid):
         assert not any(reply.has_error() for reply in replies)
         for (message, node), old, reply in zip(pairs, before, replies, strict=True):
             if message.metadata.message_type == "train":
-                self.heard.append((old, states(node), reply))
+                self.heard.append((old, self.learnt(node), reply))
         return replies
+
+    def learnt(self, node):
+        """What the device learnt in training, which it keeps at the end of the sum."""
+        seat = node.node_config["partition-id"]
+        return self.participant._trained[seat].memory.after
 
 
 def heard(folder, *, masked):

@@ -1,6 +1,7 @@
 """A whole deployment on this machine: every process real, every folder its own."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,16 +15,23 @@ from proper_client.enrolment import enroll
 from proper_client.vault import Vault
 from proper_coordinator.deployment import make_deployment
 from proper_coordinator.joining import take_in, write_invitation
+from proper_coordinator.office import (
+    SUFFIX,
+    countersign_files,
+    load_office,
+    make_office,
+)
 from proper_coordinator.settings import Settings
 from proper_coordinator.store import read_rounds
 from proper_shared.environment import QUIET
 
 TOYS = Path(__file__).with_name("toys.py")
 LONGEST_S = 150.0
-# Four people who enrolled a moment ago, with one entry each: the defaults refuse that.
+# Four people of one entry each, where the defaults ask for ten of ten. An office that
+# is not the coordinator's vouches for each, and each demands that of all others.
 POLICY = """
 min_cohort = 4
-min_vouched = 0
+min_vouched = 3
 min_items = 1
 only_plugged_in = false
 """
@@ -42,10 +50,18 @@ def free_port():
 
 
 class House:
-    """Starts processes, and ends all of them at the end of the test."""
+    """Starts processes, and ends all of them at the end of the test.
 
-    def __init__(self, folder, clients=4, **changes):
+    Args:
+        folder: of all that they keep.
+        clients: how many enrol at once; each with a home of its own.
+        by_way_of: addresses, by seat, of what stands between a client and the door.
+        changes: of the settings.
+    """
+
+    def __init__(self, folder, clients=4, by_way_of=None, **changes):
         self.folder, self.clients = folder, clients
+        self.by_way_of = by_way_of or {}
         chosen = {
             "address": f"localhost:{free_port()}",
             "inner_port": free_port(),
@@ -56,8 +72,11 @@ class House:
             "poll_s": 0.05,
         }
         self.settings = Settings(**(chosen | changes))
+        self.office = folder / "office.key"
+        make_office(self.office)
+        office = load_office(self.office).identity
         self.deployment = make_deployment(
-            folder / "coordinator", self.settings, (), datetime.now(UTC)
+            folder / "coordinator", self.settings, (), datetime.now(UTC), office
         )
         self.running = {}
         for seat in range(clients):
@@ -67,11 +86,19 @@ class House:
         return self.folder / f"home-{seat}"
 
     def join(self, seat):
-        invitation, answer = (self.folder / f"{seat}.{x}" for x in ("invite", "answer"))
+        invitation, answer = (
+            self.folder / f"{seat}.{what}.json" for what in ("invitation", "enrolment")
+        )
         write_invitation(self.deployment.folder, f"person {seat}", invitation)
+        if seat in self.by_way_of:
+            said = json.loads(invitation.read_bytes())
+            said["address"] = self.by_way_of[seat]
+            invitation.write_text(json.dumps(said))
         enroll(invitation, answer, Vault(self.home(seat)))
         (self.home(seat) / "policy.toml").write_text(POLICY)
-        take_in(self.deployment.folder, answer)
+        countersign_files(self.office, [answer])
+        countersigned = answer.with_name(answer.stem + SUFFIX)
+        take_in(self.deployment.folder, answer, countersigned)
 
     def start(self, name, *command):
         log = (self.folder / f"{name}.log").open("ab")

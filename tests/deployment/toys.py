@@ -21,10 +21,12 @@ from proper_coordinator.lead import Leader
 
 
 def client(home, seat):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    device = Device(Vault(Path(home)), toy.ToySite(int(seat) + 1))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Asked in good manners it ends what it is at, so that nothing is half said.
+    signal.signal(signal.SIGTERM, lambda *_: device.stop.set())
     try:
-        Device(Vault(Path(home)), toy.ToySite(int(seat) + 1)).participate()
+        device.participate()
     except KeyboardInterrupt:
         sys.exit(130)
 

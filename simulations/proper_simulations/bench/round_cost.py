@@ -230,7 +230,7 @@ def _rows(
     timed = Timed(trainer, clock)
     parts: list[Part] = []
     schedules = shortened(site.settings, rounds)
-    source = _kept(trainer.blueprint.parts(schedules), parts)
+    source = both_parts(trainer.blueprint.parts(schedules), parts)
     plan = Plan(cohort_size=cohort, seed=base.seed, masked=masked)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(len(site.members()), Path(folder), "bench round", plan)
@@ -253,7 +253,9 @@ def shortened(settings: Settings, rounds: int) -> Settings:
     return settings.model_copy(update=changed)
 
 
-def _kept(source: Iterator[FederatedPart], kept: list[Part]) -> Iterator[FederatedPart]:
+def both_parts(
+    source: Iterator[FederatedPart], kept: list[Part]
+) -> Iterator[FederatedPart]:
     """Pass on population, search and groups, and keep those that are measured."""
     for part in islice(source, 3):
         if isinstance(part, Part):
