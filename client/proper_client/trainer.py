@@ -6,7 +6,7 @@ coordinator needs of it. What stays in `Member.state`, on the device:
     embedding     (k,) the user's own vector
     own           (L, E) the user's own share of the moving sum S
     own.count     (1,) the weight of that share in S.count
-    own.round     (1,) when the two were last brought up to date
+    own.folds     (1,) S.folds when the two were last brought up to date
     <user LoRA>   by tensor name, once the warm start of the router needed it
 
 One trainer serves any number of members; a cohort trains in one pass.

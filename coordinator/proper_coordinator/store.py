@@ -26,7 +26,7 @@ from proper_shared.errors import ConfigError, FormatError
 from proper_shared.tensors import Arrays, pack, unpack
 from proper_shared.terms import Bounds
 
-FORMAT = 2
+FORMAT = 3
 INDEX = "run.json"
 
 

@@ -110,7 +110,7 @@ class Shape:
         """The layout of `Order.parameters`."""
         extra: dict[str, tuple[int, ...]] = {}
         if self.layers:
-            extra = {"S": (self.layers, self.experts), "S.count": (1,)}
+            extra = {"S": (self.layers, self.experts), "S.count": (1,), "S.folds": (1,)}
         return Layout({**self.frozen, **self.trained, **extra})
 
     def incoming(self, factor: Factor | None) -> Layout:
@@ -224,6 +224,7 @@ class Part:
             self.extra = {
                 "S": table,
                 "S.count": np.zeros(1, np.float32),
+                "S.folds": np.zeros(1, np.float32),  # rounds in it: failed ones are not
                 "use": table.copy(),
             }
 
@@ -347,6 +348,7 @@ class Part:
         for name, value in fresh.items():
             old = self.extra[name]
             self.extra[name] = ((1 - new) * old + new * value).astype(np.float32)
+        self.extra["S.folds"] = self.extra["S.folds"] + np.float32(1)
 
     def state(self) -> Arrays:
         """Return all arrays that a checkpoint needs, by name."""

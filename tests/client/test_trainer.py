@@ -248,7 +248,7 @@ def test_the_own_share_is_what_the_member_put_into_the_sum(trainer):
     received = made.shape.outgoing().unpack(made.order(5).parameters)
     shares, counts = [], []
     for member in people:
-        age = 0.7 ** (5 - float(member.state["own.round"][0]))
+        age = 0.7 ** (5 - float(member.state["own.folds"][0]))
         shares.append(member.state["own"] * age)
         counts.append(float(member.state["own.count"][0]) * age)
     np.testing.assert_allclose(sum(shares), received["S"], rtol=1e-4, atol=1e-5)
