@@ -16,17 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proper_coordinator.checks import Gauge
 from proper_coordinator.deployment import CHECKPOINTS, SECRET, Deployment
 from proper_coordinator.flower import NO_BASE, Coordinator, Progress
 from proper_coordinator.members import read_members
 from proper_coordinator.names import Names
 from proper_coordinator.plan import Plan, Privacy
+from proper_coordinator.public_texts import read_public_texts
 from proper_coordinator.settings import Settings
 from proper_coordinator.store import Store
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
 from proper_shared.durable import write_file
 from proper_shared.offers import base_hash
 from proper_shared.rounds import FederatedPart, Outline
+from proper_shared.tasks import get_task
 
 if TYPE_CHECKING:
     from proper_shared.parts import Blueprint
@@ -51,6 +54,7 @@ class Leader:
         base: what is adapted and how; see `offers.base_hash`.
         outline: what all parts will ask for; only noise needs it.
         say: told what an operator should know of the noise.
+        gauge: judges each round by public texts; None where there are none.
     """
 
     deployment: Deployment
@@ -60,6 +64,7 @@ class Leader:
     base: str = NO_BASE
     outline: tuple[Outline, ...] = ()
     say: Callable[[str], None] = _log.info
+    gauge: Gauge | None = None
     _rounds: int = field(default=0, init=False)
 
     def run(self) -> None:
@@ -102,6 +107,7 @@ class Leader:
             identities={m.number: m.identity for m in members if m.identity},
             outline=self.outline,
             say=self.say,
+            gauge=self.gauge,
         )
 
     def _note(self, progress: Progress) -> None:
@@ -120,7 +126,8 @@ class Leader:
             "min_clients",
         }
         noise = set() if settings.epsilon else {"epsilon", "delta", "bounds"}
-        chosen = settings.model_dump_json(exclude=network | waiting | noise)
+        texts = {"public_texts"}  # what they say is a fact, not where they lie
+        chosen = settings.model_dump_json(exclude=network | waiting | noise | texts)
         facts = (self.deployment.federation, chosen, *self.facts)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
@@ -164,22 +171,52 @@ def privacy_of(settings: Settings) -> Privacy | None:
     )
 
 
-def blueprint_of(deployment: Deployment) -> "tuple[Blueprint, str]":
-    """Return what the parts are on the deployment's backbone, and its fingerprint.
+@dataclass(frozen=True)
+class Ground:
+    """What a deployment trains on.
+
+    Attributes:
+        blueprint: of the parts.
+        fingerprint: of the backbone.
+        gauge: judges a part by the public texts; None where there are none.
+        facts: all that the result depends on besides the settings.
+    """
+
+    blueprint: "Blueprint"
+    fingerprint: str
+    gauge: Gauge | None
+    facts: tuple[str, ...]
+
+
+def ground_of(deployment: Deployment) -> Ground:
+    """Load the deployment's backbone, and the public texts if it has some.
 
     Raises:
+        ConfigError: there are no public texts where there should be.
+        DataError: they are no histories.
         ModelError: the backbone is not there or does not fit.
     """
     from proper_shared.backbone import load_backbone  # noqa: PLC0415  torch is slow
+    from proper_shared.canary import Canary  # noqa: PLC0415
+    from proper_shared.encoding import Encoder  # noqa: PLC0415
     from proper_shared.method.stages import AdaptedModel  # noqa: PLC0415
     from proper_shared.parts import Blueprint  # noqa: PLC0415
 
-    settings = deployment.settings
+    settings, texts = deployment.settings, None
+    if settings.public_texts:
+        place = deployment.folder / settings.public_texts
+        texts = read_public_texts(place, settings.task)
     backbone = load_backbone(settings.backbone)
     adapted = AdaptedModel(backbone.model, settings.method, settings.seed)
     adapted.add("population")
     adapted.add("group")
-    return Blueprint(adapted, settings.seed), backbone.fingerprint
+    blueprint = Blueprint(adapted, settings.seed)
+    if texts is None:
+        return Ground(blueprint, backbone.fingerprint, None, (backbone.fingerprint,))
+    encoder = Encoder(backbone.tokenizer, get_task(settings.task))
+    gauge = Gauge(Canary(adapted, encoder, texts.people).measure)
+    facts = backbone.fingerprint, texts.digest
+    return Ground(blueprint, backbone.fingerprint, gauge, facts)
 
 
 def lead(
@@ -188,10 +225,18 @@ def lead(
     say: Callable[[str], None] = _log.info,
 ) -> None:
     """Train what the settings say; see `Leader.run`."""
-    blueprint, fingerprint = blueprint_of(deployment)
-    settings = deployment.settings
+    ground, settings = ground_of(deployment), deployment.settings
     method = settings.method.model_dump_json()
-    base = base_hash(fingerprint, settings.task, method, settings.seed)
-    parts = lambda: blueprint.parts(settings)  # noqa: E731
-    outline = blueprint.outline(settings) if settings.epsilon else ()
-    Leader(deployment, parts, watch, (fingerprint,), base, outline, say).run()
+    base = base_hash(ground.fingerprint, settings.task, method, settings.seed)
+    parts = lambda: ground.blueprint.parts(settings)  # noqa: E731
+    outline = ground.blueprint.outline(settings) if settings.epsilon else ()
+    Leader(
+        deployment,
+        parts,
+        watch,
+        facts=ground.facts,
+        base=base,
+        outline=outline,
+        say=say,
+        gauge=ground.gauge,
+    ).run()

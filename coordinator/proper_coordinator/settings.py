@@ -45,6 +45,10 @@ class Settings(BaseModel):
     )
     backbone: str = Field(default="nano", description="nano, or a folder or hub id")
     task: str = Field(default="tagging", description="what is asked of a text")
+    public_texts: str = Field(
+        default="",
+        description="history, or folder of some, that judges each round; empty: none",
+    )
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="of fresh tensors and cohorts"
     )
