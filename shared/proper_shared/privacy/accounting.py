@@ -44,6 +44,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from proper_shared.errors import ConfigError
+from proper_shared.secagg.quorum import honest, quorum
 
 Adversary = Literal["everybody", "third", "readers"]
 ADVERSARIES: tuple[Adversary, ...] = get_args(Adversary)
@@ -51,19 +52,6 @@ ADVERSARIES: tuple[Adversary, ...] = get_args(Adversary)
 # that many attempts and few are both met within 1e-3.
 ORDERS = tuple(1 + 10 ** (i / 100) for i in range(-170, 431))
 LEAST_VARIANCE = 0.25  # the theorem wants s >= 1/2
-
-
-def quorum(cohort_size: int) -> int:
-    """Return Q, how many must answer or there is no sum."""
-    return cohort_size - cohort_size // 3
-
-
-def honest(cohort_size: int) -> int:
-    """Return m_h, the honest shares in any sum if less than a third collude.
-
-    A sum holds Q vectors at least, and less than 2Q - n of them are accomplices'.
-    """
-    return cohort_size // 3 + 1
 
 
 @dataclass(frozen=True)

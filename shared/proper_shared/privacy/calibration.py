@@ -16,8 +16,8 @@ from proper_shared.privacy.accounting import (
     Adversary,
     Spent,
     epsilon_of,
-    honest,
 )
+from proper_shared.secagg.quorum import honest
 
 LEAST_DEVIATION = 2.0  # grid units of one client: tau is 1e-16 there, and no matter
 LARGEST_MULTIPLIER = 1e6  # what an offer takes

@@ -15,6 +15,19 @@ from proper_shared.errors import ProtocolError
 SMALLEST, LARGEST = 3, 1000
 
 
+def quorum(cohort_size: int) -> int:
+    """Return Q, how many must answer or there is no sum."""
+    return cohort_size - cohort_size // 3
+
+
+def honest(cohort_size: int) -> int:
+    """Return m_h, the honest vectors in any sum if less than a third collude.
+
+    A sum holds Q vectors at least, and less than 2Q - n of them are accomplices'.
+    """
+    return cohort_size // 3 + 1
+
+
 @dataclass(frozen=True)
 class Quorum:
     """The numbers that follow from the size of a cohort.
@@ -42,7 +55,7 @@ class Quorum:
     @property
     def size(self) -> int:
         """Q, members without whom nothing goes on."""
-        return self.cohort_size - self.lost
+        return quorum(self.cohort_size)
 
     @property
     def colluders(self) -> int:
@@ -57,7 +70,7 @@ class Quorum:
     @property
     def honest(self) -> int:
         """Honest members whose updates stand in a sum at least."""
-        return self.size - self.colluders
+        return honest(self.cohort_size)
 
     @property
     def arithmetic_only(self) -> bool:

@@ -17,11 +17,10 @@ from proper_shared.privacy.accounting import (
     Spent,
     curves,
     epsilon_after,
-    honest,
-    quorum,
     tau,
 )
 from proper_shared.privacy.calibration import Query
+from proper_shared.secagg.quorum import honest, quorum
 
 # (z, participations) for which epsilon at 1e-5 runs from 0.5 to 160
 LOADS = [(30, 20), (10, 2), (4, 1), (4, 10), (4, 100), (4, 200), (1, 1), (1, 50),
