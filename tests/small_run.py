@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from toy_release import another_llama
 
-from proper_simulations import site
+from proper_simulations import site, sources
 from proper_simulations.cli import main
 from proper_simulations.settings import settings_for
 from proper_simulations.worlds import make_world
@@ -35,7 +35,7 @@ def shrunk(config, data):
 
 def forget():
     """Be a new process: nothing is loaded, nobody is known."""
-    site._dataset.cache_clear()
+    sources.dataset_of.cache_clear()
     site._trainer.cache_clear()
 
 
@@ -44,7 +44,7 @@ def small():
     """Let runs of this module be small."""
     with pytest.MonkeyPatch.context() as patch:
         world = functools.partial(make_world, others=OTHERS)
-        patch.setattr(site, "make_world", world)
+        patch.setattr(sources, "make_world", world)
         patch.setattr(site, "settings_for", shrunk)
         yield patch
     forget()

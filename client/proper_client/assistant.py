@@ -5,7 +5,6 @@ written once, at the end: whatever stops a training, the model that was there st
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,34 +23,16 @@ from proper_client.personal import (
     by_name,
 )
 from proper_client.vault import Vault
+from proper_client.wish import Wish
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import local_folder
 from proper_shared.errors import ConfigError, DataError, FormatError
-from proper_shared.history import User, load_history, split_for_validation
+from proper_shared.history import User, split_for_validation
 from proper_shared.release import Header, digest_of, read_manifest
 from proper_shared.tasks import Task
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
 MAX_WORK = 20_000  # entries computed in training; the starter asks for 368
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person asks `train` for.
-
-    Attributes:
-        history: Path of `my.json`.
-        release: Folder of a release.
-        task: Name of the task, where the history does not say.
-        backbone: Where the release's backbone lies, if not where the release says.
-        seed: Of order, dropout and fresh adapters.
-    """
-
-    history: Path
-    release: Path
-    task: str | None = None
-    backbone: str | None = None
-    seed: int = 0
 
 
 def train(
@@ -76,7 +57,7 @@ def train(
         ModelError: the backbone is not there or does not fit.
     """
     keep_freed_memory()
-    task, user = load_history(wish.history, wish.task)
+    task, user = wish.asked
     _check_task(task, wish.release)
     opened = open_release(wish.release, wish.backbone)
     personaliser = _personaliser(opened, wish.seed)

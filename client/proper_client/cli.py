@@ -68,18 +68,17 @@ def train(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Train a personal model from your history."""
     start = time.monotonic()  # before the imports, which a person waits for too
-    from proper_shared.history import load_history  # noqa: PLC0415
+    from proper_client.wish import Wish  # noqa: PLC0415
+    from proper_shared.release import STARTER  # noqa: PLC0415
 
-    load_history(history, task)  # what is wrong with it shows before torch is loaded
-    from proper_client.assistant import Wish  # noqa: PLC0415
+    wish = Wish(history, release or STARTER, task, backbone, seed)
+    _ = wish.asked  # what is wrong with the history shows before torch is loaded
     from proper_client.assistant import train as learn  # noqa: PLC0415
     from proper_client.summary import after_training  # noqa: PLC0415
     from proper_client.vault import Vault, default_home  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
-    from proper_shared.release import STARTER  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    wish = Wish(history, release or STARTER, task, backbone, seed)
     vault = Vault(home or default_home(os.environ))
     about, place = learn(wish, vault, now, Progress())
     seconds = time.monotonic() - start

@@ -14,7 +14,7 @@ import numpy as np
 
 from proper_shared.aggregation import Sum
 from proper_shared.errors import ProtocolError
-from proper_shared.rounds import FederatedPart
+from proper_shared.rounds import FederatedPart, Stage
 from proper_shared.terms import Terms
 
 SLACK = 1.05  # over the sum of the bounds, for rounding
@@ -79,10 +79,14 @@ class Gauge:
         loss = self.measure(part)
         if loss is None:
             return
-        best = min(self._best.get(part.stage, loss), loss)
-        if not math.isfinite(loss) or loss > best + self.band:
+        if not self.holds(part.stage, loss):
+            most = self._best.get(part.stage, math.inf) + self.band
             raise ProtocolError(
                 f"public texts cost {loss:.3f} nats a token after the round, "
-                f"expected {best + self.band:.3f} at most"
+                f"expected {most:.3f} at most"
             )
-        self._best[part.stage] = best
+        self._best[part.stage] = min(self._best.get(part.stage, loss), loss)
+
+    def holds(self, stage: Stage, loss: float) -> bool:
+        """Return whether a loss is within the band over the best of its stage."""
+        return math.isfinite(loss) and loss <= self._best.get(stage, loss) + self.band

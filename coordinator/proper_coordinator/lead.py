@@ -22,7 +22,7 @@ from proper_coordinator.flower import NO_BASE, Coordinator, Progress
 from proper_coordinator.members import read_members
 from proper_coordinator.names import Names
 from proper_coordinator.plan import Plan, Privacy
-from proper_coordinator.public_texts import read_public_texts
+from proper_coordinator.public_texts import PublicTexts, read_public_texts
 from proper_coordinator.settings import Settings
 from proper_coordinator.store import Store
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
@@ -178,14 +178,20 @@ class Ground:
     Attributes:
         blueprint: of the parts.
         fingerprint: of the backbone.
-        gauge: judges a part by the public texts; None where there are none.
-        facts: all that the result depends on besides the settings.
+        texts: by which a part is judged; None where there are none.
+        gauge: judges a part by them, likewise.
     """
 
     blueprint: "Blueprint"
     fingerprint: str
-    gauge: Gauge | None
-    facts: tuple[str, ...]
+    texts: PublicTexts | None = None
+    gauge: Gauge | None = None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """All that the result depends on besides the settings."""
+        texts = () if self.texts is None else (self.texts.digest,)
+        return self.fingerprint, *texts
 
 
 def ground_of(deployment: Deployment) -> Ground:
@@ -202,7 +208,8 @@ def ground_of(deployment: Deployment) -> Ground:
     from proper_shared.method.stages import AdaptedModel  # noqa: PLC0415
     from proper_shared.parts import Blueprint  # noqa: PLC0415
 
-    settings, texts = deployment.settings, None
+    settings = deployment.settings
+    texts = gauge = None
     if settings.public_texts:
         place = deployment.folder / settings.public_texts
         texts = read_public_texts(place, settings.task)
@@ -211,12 +218,10 @@ def ground_of(deployment: Deployment) -> Ground:
     adapted.add("population")
     adapted.add("group")
     blueprint = Blueprint(adapted, settings.seed)
-    if texts is None:
-        return Ground(blueprint, backbone.fingerprint, None, (backbone.fingerprint,))
-    encoder = Encoder(backbone.tokenizer, get_task(settings.task))
-    gauge = Gauge(Canary(adapted, encoder, texts.people).measure)
-    facts = backbone.fingerprint, texts.digest
-    return Ground(blueprint, backbone.fingerprint, gauge, facts)
+    if texts is not None:
+        encoder = Encoder(backbone.tokenizer, get_task(settings.task))
+        gauge = Gauge(Canary(adapted, encoder, texts.people).measure)
+    return Ground(blueprint, backbone.fingerprint, texts, gauge)
 
 
 def lead(

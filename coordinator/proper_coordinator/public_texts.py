@@ -25,11 +25,14 @@ class PublicTexts:
 
     Attributes:
         people: one for each file.
-        digest: SHA-256 of all files, hexadecimal.
     """
 
     people: tuple[User, ...]
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of all that they wrote."""
+        return hashlib.sha256(repr(self.people).encode()).hexdigest()
 
 
 def read_public_texts(place: Path, task: str) -> PublicTexts:
@@ -49,9 +52,4 @@ def read_public_texts(place: Path, task: str) -> PublicTexts:
             f"there are no public texts in {place}",
             hint=f"let {KEY} name a history, or a folder of histories (*.json)",
         )
-    digest = hashlib.sha256()
-    people = []
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-        people.append(load_history(file, task)[1])
-    return PublicTexts(tuple(people), digest.hexdigest())
+    return PublicTexts(tuple(load_history(file, task)[1] for file in files))

@@ -121,7 +121,7 @@ class Store:
         sweep(folder)
         self._index = _Index(format=FORMAT, identity=identity, serial=0, parts={})
         if not (folder / INDEX).exists():
-            self._write_index()
+            self._update()
             return
         found = _read_index(folder / INDEX)
         if found.identity != identity:
@@ -167,9 +167,7 @@ class Store:
             bounds=checkpoint.bounds,
         )
         write_file(self.folder / record.file, data)
-        parts = {**self._index.parts, stage: record}
-        self._index = self._index.model_copy(update={"parts": parts})
-        self._write_index()
+        self._update(parts={**self._index.parts, stage: record})
         if old is not None and old.file != record.file:
             (self.folder / old.file).unlink(missing_ok=True)
 
@@ -185,8 +183,7 @@ class Store:
         ask for one twice.
         """
         serial = self._index.serial
-        self._index = self._index.model_copy(update={"serial": serial + 1})
-        self._write_index()
+        self._update(serial=serial + 1)
         return serial
 
     def blocks(
@@ -197,8 +194,7 @@ class Store:
         Members add only to the block that they saw first.
         """
         if self._index.blocks is None:
-            self._index = self._index.model_copy(update={"blocks": divide()})
-            self._write_index()
+            self._update(blocks=divide())
         return self._index.blocks or ()
 
     def ledger(self, begin: Callable[[], Ledger] | None = None) -> Ledger | None:
@@ -217,17 +213,17 @@ class Store:
         Raises:
             OSError: the disk is full; nothing may be offered then.
         """
-        index = self._index.model_copy(update={"ledger": ledger})
-        self._write_index(index)
-        self._index = index
+        self._update(ledger=ledger)
 
     def rounds(self) -> dict[str, tuple[Round, ...]]:
         """Return the log of each part, in the order in which they were begun."""
         return {stage: record.rounds for stage, record in self._index.parts.items()}
 
-    def _write_index(self, index: _Index | None = None) -> None:
-        text = (index or self._index).model_dump_json(indent=1)
-        write_file(self.folder / INDEX, text.encode())
+    def _update(self, **changes: object) -> None:
+        """Change the index: on the disk first, so that memory is never ahead."""
+        index = self._index.model_copy(update=changes)
+        write_file(self.folder / INDEX, index.model_dump_json(indent=1).encode())
+        self._index = index
 
 
 def read_rounds(folder: Path) -> dict[str, tuple[Round, ...]]:

@@ -16,6 +16,7 @@ from proper_shared.method.config import FEED_FORWARD
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.packing import Arrays, Layout
 from proper_shared.rounds import (
+    Factor,
     FederatedPart,
     Order,
     Outline,
@@ -98,9 +99,7 @@ class Blueprint:
 
     def layout(self, order: Order) -> Layout:
         """Return what lies where in a client's vector for an order."""
-        if order.stage == "grouping":
-            return self.sizes.sums(phase_of(order.round, order.schedule.rounds))
-        return self.shape(order.stage).incoming(order.factor)
+        return self._layout(order.stage, order.schedule, order.round, order.factor)
 
     def outline(self, schedules: Schedules) -> tuple[Outline, ...]:
         """Return what all parts will ask for, in their order."""
@@ -112,14 +111,18 @@ class Blueprint:
         )
 
     def _outline(self, stage: Stage, schedule: Schedule) -> Outline:
-        rounds = range(schedule.rounds)
+        layouts = (
+            self._layout(stage, schedule, round_, factor_of(stage, schedule, round_))
+            for round_ in range(schedule.rounds)
+        )
+        return Outline(stage, tuple(layouts))
+
+    def _layout(
+        self, stage: Stage, schedule: Schedule, round_: int, factor: Factor | None
+    ) -> Layout:
         if stage == "grouping":
-            asked = [self.sizes.sums(phase_of(r, schedule.rounds)) for r in rounds]
-            return Outline(stage, tuple(asked))
-        shape = self.shape(stage)
-        factors = [factor_of(stage, schedule, round_) for round_ in rounds]
-        made = {factor: shape.incoming(factor) for factor in {*factors}}
-        return Outline(stage, tuple(made[factor] for factor in factors))
+            return self.sizes.sums(phase_of(round_, schedule.rounds))
+        return self.shape(stage).incoming(factor)
 
     def part(
         self,

@@ -140,12 +140,11 @@ def run(  # noqa: PLR0913 - one for each option
 
 def _look_before_torch_is_loaded(config: "RunConfig") -> None:
     """Raise what is wrong with the folders at once: importing torch takes seconds."""
-    from proper_simulations.lamp import load_data  # noqa: PLC0415
     from proper_simulations.places import check_out  # noqa: PLC0415
+    from proper_simulations.sources import dataset_of  # noqa: PLC0415
 
     check_out(config.out)
-    if config.data is not None:
-        load_data(config.data, config.task, test_users=config.users)
+    dataset_of(config)
 
 
 @main.command("make-backbone")

@@ -19,8 +19,8 @@ from proper_shared.vectors.rounding import RandomBytes
 from proper_simulations.config import RunConfig
 from proper_simulations.crowd import Crowd
 from proper_simulations.dataset import Dataset
-from proper_simulations.lamp import load_data
 from proper_simulations.settings import Settings, settings_for
+from proper_simulations.sources import dataset_of
 from proper_simulations.worlds import make_world
 
 PUBLIC_PEOPLE, PUBLIC_ENTRIES = 10, 4
@@ -39,7 +39,7 @@ class RunSite:
     @property
     def data(self) -> Dataset:
         """The data of the run."""
-        return _dataset(self.config)
+        return dataset_of(self.config)
 
     @property
     def settings(self) -> Settings:
@@ -121,15 +121,6 @@ class RunSite:
     def outline(self) -> tuple[Outline, ...]:
         """Return what the federated parts will ask for."""
         return self.trainer().blueprint.outline(self.settings)
-
-
-@functools.lru_cache(maxsize=2)
-def _dataset(config: RunConfig) -> Dataset:
-    """Load or make the data; users of whom nothing can be asked are left out."""
-    if config.data is not None:
-        data = load_data(config.data, config.task, test_users=config.users)
-        return replace(data, users=tuple(user for user in data.users if user.queries))
-    return make_world(config.world or "tagging", config.seed, users=config.users)
 
 
 @functools.lru_cache(maxsize=2)

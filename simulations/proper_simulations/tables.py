@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from proper_simulations.report.words import rounded
 from proper_simulations.results import (
     Method,
     Paired,
@@ -206,27 +207,22 @@ def _by_user(run: Results, method: Method) -> dict[str, float]:
 
 def short(value: float, places: int = 3) -> str:
     """Return a number without the zero before its point."""
-    text = f"{_rounded(value, places):.{places}f}"
+    text = f"{rounded(value, places):.{places}f}"
     return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
 
 
 def percent(share: float, places: int = 0) -> str:
     """Return a share as a percentage."""
-    return f"{_rounded(100 * share, places):.{places}f} %"
+    return f"{rounded(100 * share, places):.{places}f} %"
 
 
 def difference(pair: Paired) -> str:
     """Return a difference with its interval, each with its sign."""
     mean, low, high = (
-        f"{_rounded(value, 3):+.3f}".replace("0.", ".", 1)
+        f"{rounded(value, 3):+.3f}".replace("0.", ".", 1)
         for value in (pair.difference, pair.low, pair.high)
     )
     return f"{mean} ({low} to {high})"
-
-
-def _rounded(value: float, places: int) -> float:
-    """Return a rounded number that is not minus zero."""
-    return round(value, places) + 0.0
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -87,7 +87,7 @@ def test_every_part_trains_under_the_constraint_and_settings_come_back_from_json
 
 @pytest.mark.parametrize(("level", "names"), [("others", ["o1"]), ("all", ["o1", "u"])])
 def test_members_are_those_who_have_something_to_learn_from(monkeypatch, level, names):
-    monkeypatch.setattr(site, "_dataset", lambda _: real())
+    monkeypatch.setattr(site, "dataset_of", lambda _: real())
     made = RunSite(RunConfig(group_level=level))
     assert [user.user_id for user in made.members()] == names
     assert [made.user(seat).user_id for seat in range(len(names))] == names

@@ -5,6 +5,7 @@ Not covered: see whoever keeps the file.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,20 +28,11 @@ class Loss(BaseModel):
     @classmethod
     def of(cls, spent: Spent, count: int) -> Self:
         """Return the event `spent`, which happened `count` times."""
-        return cls(
-            bound=spent.bound,
-            variance=spent.variance,
-            cohort_size=spent.cohort_size,
-            dimension=spent.dimension,
-            survivors=spent.survivors,
-            count=count,
-        )
+        return cls(**asdict(spent), count=count)
 
     def spent(self) -> Spent:
         """Return the event without its count."""
-        return Spent(
-            self.bound, self.variance, self.cohort_size, self.dimension, self.survivors
-        )
+        return Spent(**self.model_dump(exclude={"count"}))
 
 
 def losses_of(counts: Mapping[Spent, int]) -> tuple[Loss, ...]:

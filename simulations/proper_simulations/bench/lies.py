@@ -29,9 +29,8 @@ Not covered: liars who know of each other, back doors, other worlds and backbone
 import json
 import math
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ from proper_coordinator.store import Round, Store
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.history import User
 from proper_shared.packing import Layout, Vector
-from proper_shared.rounds import FederatedPart, Order, Part
+from proper_shared.rounds import Order, Part
 from proper_shared.secagg.messages import HEADER_NBYTES, Phase
 from proper_shared.terms import FACTOR
 from proper_simulations.bench.central import STAGES, held_out
@@ -226,26 +225,6 @@ class Changed:
         reply.content = reply_of(head + self.lie.masked(body, self.rng))
 
 
-@dataclass
-class Heard:
-    """Losses on public texts, with the lowest of each stage.
-
-    Attributes:
-        measure: gives the loss of a part.
-        lowest: by stage.
-    """
-
-    measure: Callable[[FederatedPart], float | None]
-    lowest: dict[str, float] = field(default_factory=lambda: defaultdict(lambda: 1e9))
-
-    def __call__(self, part: FederatedPart) -> float | None:
-        """Measure a part."""
-        loss = self.measure(part)
-        if loss is not None and math.isfinite(loss):
-            self.lowest[part.stage] = min(self.lowest[part.stage], loss)
-        return loss
-
-
 def lies(
     size: Size | None = None,
     base: RunConfig | None = None,
@@ -291,9 +270,9 @@ def _rows(site: RunSite, size: Size, lie: Lie) -> list[dict[str, Any]]:
     canary = site.canary()
     if canary is None:
         raise ValueError("got people without public texts, expected a world")
-    heard = Heard(canary.measure)
+    gauge = Gauge(canary.measure)
     with tempfile.TemporaryDirectory() as folder:
-        parts, rounds = _train(site, size, lie, Path(folder), heard)
+        parts, rounds = _train(site, size, lie, Path(folder), gauge)
     losses = held_out(site, parts[-1])
     return [
         {
@@ -301,7 +280,7 @@ def _rows(site: RunSite, size: Size, lie: Lie) -> list[dict[str, Any]]:
             "part": part.stage,
             "liars": len(lie.liars(size.members, site.config.seed)),
             **_log(rounds[part.stage]),
-            **_released(part, heard),
+            **_released(part, gauge),
             "loss": losses[part.stage],
         }
         for part in parts
@@ -309,7 +288,7 @@ def _rows(site: RunSite, size: Size, lie: Lie) -> list[dict[str, Any]]:
 
 
 def _train(
-    site: RunSite, size: Size, lie: Lie, folder: Path, heard: Heard
+    site: RunSite, size: Size, lie: Lie, folder: Path, gauge: Gauge
 ) -> tuple[list[Part], Mapping[str, tuple[Round, ...]]]:
     """Run a federation with liars; return both parts, and the log of all rounds."""
     seed, nodes = site.config.seed, size.members
@@ -326,9 +305,7 @@ def _train(
         max_failures=size.rounds + 1,  # a block with a liar may fail whenever it is due
     )
     store = Store(folder / "store", f"bench lies {lie.name}")
-    lead = Coordinator(
-        plan, store, gauge=Gauge(heard), base=learner.base, suite_for=suite_for
-    )
+    lead = Coordinator(plan, store, gauge=gauge, base=learner.base, suite_for=suite_for)
     schedules = shortened(site.settings, size.rounds)
     parts: list[Part] = []
     source = both_parts(site.trainer().blueprint.parts(schedules), parts)
@@ -347,13 +324,12 @@ def _log(rounds: Sequence[Round]) -> dict[str, Any]:
     }
 
 
-def _released(part: Part, heard: Heard) -> dict[str, Any]:
+def _released(part: Part, gauge: Gauge) -> dict[str, Any]:
     """Return whether what a part came to is sound."""
-    loss = heard.measure(part)
+    loss = gauge.measure(part)
     finite = all(np.isfinite(array).all() for array in part.values.values())
-    most = heard.lowest[part.stage] + BAND
-    inside = loss is not None and math.isfinite(loss) and loss <= most
-    return {"finite": bool(finite), "canary": loss, "inside": bool(inside)}
+    inside = loss is not None and gauge.holds(part.stage, loss)
+    return {"finite": bool(finite), "canary": loss, "inside": inside}
 
 
 def as_text(result: Mapping[str, Any], *, as_json: bool) -> str:

@@ -75,12 +75,12 @@ def short_name(method: str) -> str:
 
 def number(value: float) -> str:
     """Return three decimals with a true minus sign."""
-    return f"{_whole(value):.3f}".replace("-", "\u2212")
+    return f"{rounded(value):.3f}".replace("-", "\u2212")
 
 
 def signed(value: float) -> str:
     """Return three decimals that always carry their sign."""
-    return f"{_whole(value):+.3f}".replace("-", "\u2212")
+    return f"{rounded(value):+.3f}".replace("-", "\u2212")
 
 
 def bounds(low: float, high: float) -> str:
@@ -186,9 +186,9 @@ def standfirst(results: Results) -> str:
     return " ".join(sentences)
 
 
-def _whole(value: float) -> float:
+def rounded(value: float, places: int = 3) -> float:
     """Return the value to be shown; what rounds to zero has no sign."""
-    return round(value, 3) + 0.0
+    return round(value, places) + 0.0
 
 
 def _found(results: Results) -> str:
