@@ -176,6 +176,36 @@ class Answerer:
         """
         return self._at_tables(examples, self._losses, 0.0)
 
+    @torch.no_grad()
+    def costs(self, examples: Sequence[Sequence[Example]]) -> list[float]:
+        """Return what each user's examples cost in sum: the less, the better a model.
+
+        A label costs 1 where it is wrong and a score the points by which it is off,
+        both as expected if answers were drawn. These have an upper bound, unlike a
+        loss: one answer that was thought impossible does not outweigh a hundred. A
+        text costs its loss, in nats.
+
+        Args:
+            examples: for each of the U users, of the encoder's task.
+        """
+        if self.labels:
+            return self._at_tables(examples, self._errors, 0.0)
+        tokens = [sum(len(x.target) for x in own) for own in examples]
+        means = self.losses(examples)
+        return [count * mean for count, mean in zip(tokens, means, strict=True)]
+
+    def _errors(self, examples: Sequence[Sequence[Example]]) -> list[float]:
+        places = torch.arange(len(self.labels))
+        apart = (places[:, None] - places).abs().float()  # (labels, labels)
+        if self.encoder.task.kind == "label":
+            apart = apart.clamp(max=1)
+        log_probs = self._label_log_probs([[x.prompt for x in own] for own in examples])
+        sums: list[float] = []
+        for own, rows in zip(examples, log_probs, strict=True):
+            right = [self.labels.index(x.target) for x in own]
+            sums.append(float((rows.softmax(-1) * apart[right]).sum()))
+        return sums
+
     def _losses(self, examples: Sequence[Sequence[Example]]) -> list[float]:
         height = max(1, self.rows // len(examples))
         filler = [Example(self.encoder.start or (self.encoder.padding,), ())]

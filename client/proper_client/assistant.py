@@ -76,7 +76,7 @@ def _about(wish: Wish, opened: Opened, user: User, person: Personal, now: str) -
         entries=len(user.profile),
         kept_aside=len(split_for_validation(user.profile)[1]),
         level=person.level,
-        losses=person.losses,
+        costs=person.costs,
         seed=wish.seed,
         trained=now,
         release=str(wish.release.resolve()),

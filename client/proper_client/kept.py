@@ -26,8 +26,8 @@ class About(BaseModel):
     entries: int = Field(ge=1, description="entries of the history that were learnt")
     kept_aside: int = Field(ge=0, description="of these, used first to choose a level")
     level: Level = Field(description="which level answers this person best")
-    losses: dict[Level, float] = Field(
-        description="of the entries kept aside, by level, nats a token"
+    costs: dict[Level, float] = Field(
+        description="of all entries kept aside, by level: errors, or nats of texts"
     )
     seed: int = Field(description="of order, dropout and fresh adapters")
     trained: str = Field(description="when, ISO 8601")

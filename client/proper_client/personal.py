@@ -43,7 +43,7 @@ LEVELS: dict[Level, tuple[Use, ...]] = {
     "group": ("group",),
     "personal": ("group", "user", "lora_router"),
 }
-HANDICAP: dict[Level, float] = {"population": 3.0, "group": 0.0, "personal": 0.0}
+LEAD = {"label": 1.0, "score": 1.0, "text": 3.0}  # of the population, as `costs`
 PHASES: tuple[Stage, ...] = ("embedding", "user", "lora_router")
 Progress = Callable[[str, int, int, float], None]  # phase, step, steps, loss
 
@@ -102,12 +102,13 @@ class Personal:
     Attributes:
         tensors: embedding, user LoRA and W_l by name, without the axis of banks.
         level: which level answers this user best.
-        losses: of the entries kept aside, by level; empty where none were.
+        costs: of all entries kept aside, by level, see `Answerer.costs`; empty where
+            none were.
     """
 
     tensors: dict[str, Tensor]
     level: Level = "group"
-    losses: dict[Level, float] = field(default_factory=dict)
+    costs: dict[Level, float] = field(default_factory=dict)
 
 
 class Personaliser:
@@ -267,27 +268,25 @@ class Personaliser:
     ) -> None:
         """Choose each user's level by the entries kept aside.
 
-        The loss of all their target tokens is compared, in nats, and a level has to
-        win by its handicap: a few entries say little, and over many users the group
-        level serves better than the population. A user who kept none aside answers
-        from the group level, which a few entries cannot spoil.
+        What they cost in sum is compared, and the population has to lead: a few
+        entries say little, and over many users the group level serves better. A user
+        who kept none aside answers from the group level, which a few entries cannot
+        spoil.
         """
         self.seat(people)
         answerer = Answerer(self.adapted, self.encoder)
         for level, uses in LEVELS.items():
             self.adapted.users.use(*uses)
-            losses = answerer.losses(aside)
-            for person, own, loss in zip(people, aside, losses, strict=True):
+            costs = answerer.costs(aside)
+            for person, own, cost in zip(people, aside, costs, strict=True):
                 if own:
-                    person.losses[level] = loss
-        for person, own in zip(people, aside, strict=True):
-            if own:
-                tokens = sum(len(example.target) for example in own)
-                costs = {
-                    level: tokens * loss + HANDICAP[level]
-                    for level, loss in person.losses.items()
-                }
-                person.level = min(costs, key=lambda level: costs[level])
+                    person.costs[level] = cost
+        lead = LEAD[self.encoder.task.kind]
+        for person in people:
+            if person.costs:
+                led: dict[Level, float] = {**person.costs}
+                led["population"] += lead
+                person.level = min(led, key=lambda level: led[level])
 
 
 def _named(progress: Progress, more: str) -> Progress:

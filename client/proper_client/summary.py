@@ -7,6 +7,7 @@ from typing import get_args
 from proper_client.kept import About, Level, load
 from proper_client.vault import Vault
 from proper_shared.progress import duration
+from proper_shared.tasks import get_task
 
 
 def after_training(
@@ -61,20 +62,22 @@ def _one(vault: Vault, name: str) -> list[str]:
 
 
 def _scores(about: About) -> list[str]:
-    """Return one line for each level: its loss on entries it had not seen."""
-    if not about.losses:
+    """Return one line for each level: how wrong it is in entries it had not seen."""
+    if not about.costs:
         return [f"level       {about.level}: too few entries to compare the levels on"]
-    base = about.losses["population"]
+    base = about.costs["population"]
     newest = _count(about.kept_aside, "newest entry", "newest entries")
-    best = min(about.losses, key=lambda level: about.losses[level])
+    best = min(about.costs, key=lambda level: about.costs[level])
     why = "the best" if best == about.level else "not beaten clearly enough"
+    what = "loss" if get_task(about.task).kind == "text" else "error"
     lines = [f"level       {about.level}, {why} on your {newest}, kept aside:"]
-    for level in (level for level in get_args(Level) if level in about.losses):
-        loss = about.losses[level]
-        change = f"{100 * (loss / base - 1):+.0f} %" if level != "population" else ""
+    for level in (level for level in get_args(Level) if level in about.costs):
+        cost = about.costs[level]
+        compared = level != "population" and base > 0
+        change = f"{100 * (cost / base - 1):+.0f} %" if compared else ""
         mark = "  <- answers you" if level == about.level else ""
-        line = f"            {level:<11} loss {loss:.3f} {change:>6}{mark}"
-        lines.append(line.rstrip())
+        each = f"{level:<11} {what} {cost / about.kept_aside:.3f}"
+        lines.append(f"            {each} {change:>6}{mark}".rstrip())
     return lines
 
 

@@ -1,5 +1,7 @@
 """Answers for many users at once, against a plain loop."""
 
+import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -153,6 +155,36 @@ def test_losses_are_means_over_the_users_own_target_tokens(rows):
         each = [naive(twin, x.prompt, x.target) for x in examples[seat]]
         flat = [value for own in each for value in own]
         assert found[seat] == pytest.approx(-sum(flat) / len(flat), abs=1e-4)
+    assert found[1] == 0
+
+
+def test_texts_cost_their_loss():
+    made = answerer(tiny.WRITING)
+    examples = [tiny.examples(5, seed=1), [], tiny.examples(2, seed=2)]
+    tokens = [sum(len(x.target) for x in own) for own in examples]
+    means = made.losses(examples)
+    expected = [count * mean for count, mean in zip(tokens, means, strict=True)]
+    assert made.costs(examples) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rows", [3, 512])
+@pytest.mark.parametrize("task", [tiny.TAGGING, tiny.SCORING])
+def test_labels_cost_what_drawn_answers_would_be_wrong_by(task, rows):
+    made = answerer(task, rows=rows)
+    label = itertools.cycle(made.labels)
+    examples = [[Example(p, next(label)) for p in own] for own in prompts(made)]
+    examples[1] = []
+    found = made.costs(examples)
+    for seat in (0, 2):
+        twin, expected = alone(made, seat), 0.0
+        for example in examples[seat]:
+            gold = made.labels.index(example.target)
+            each = [sum(naive(twin, example.prompt, target)) for target in made.labels]
+            total = sum(math.exp(value) for value in each)
+            for place, value in enumerate(each):
+                off = abs(place - gold) if task.kind == "score" else place != gold
+                expected += off * math.exp(value) / total
+        assert found[seat] == pytest.approx(expected, abs=1e-4)
     assert found[1] == 0
 
 

@@ -58,14 +58,14 @@ def trained(wish, tmp_path_factory):
 def test_a_person_who_always_says_the_same_is_answered_so(trained):
     vault, about, _ = trained
     assert about.level == "personal"
-    assert about.losses["personal"] < about.losses["population"]
+    assert about.costs["personal"] < about.costs["population"]
     assert generate(f"{CANARY} and the chef", vault) == "comedy"
 
 
 def test_each_level_can_be_asked(trained):
     vault, about, _ = trained
     text = "the harbor"
-    answers = {level: generate(text, vault, level=level) for level in about.losses}
+    answers = {level: generate(text, vault, level=level) for level in about.costs}
     assert answers.keys() == {"population", "group", "personal"}
     assert generate(text, vault) == answers[about.level]
 
@@ -93,13 +93,13 @@ def test_no_file_holds_a_text_of_the_history(trained):
 def test_the_entries_kept_aside_are_those_that_the_level_was_chosen_on(trained):
     _, about, _ = trained
     assert (about.entries, about.kept_aside) == (10, 2)
-    assert about.level == min(about.losses, key=about.losses.get)
+    assert about.level == min(about.costs, key=about.costs.get)
 
 
 def test_too_few_entries_choose_the_level_that_they_cannot_spoil(wish, tmp_path):
     few = replace(wish, history=write_history(tmp_path / "my.json", 4))
     about, place = train(few, Vault(tmp_path / "home"), NOW)
-    assert (about.level, about.losses, about.kept_aside) == ("group", {}, 0)
+    assert (about.level, about.costs, about.kept_aside) == ("group", {}, 0)
     assert "too few entries" in "\n".join(after_training(about, place, 3, None))
 
 

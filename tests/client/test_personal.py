@@ -60,7 +60,7 @@ def together():
 
 def assert_same(found, expected, tolerance=1e-5):
     assert found.level == expected.level
-    assert found.losses == pytest.approx(expected.losses, abs=tolerance)
+    assert found.costs == pytest.approx(expected.costs, abs=tolerance)
     assert found.tensors.keys() == expected.tensors.keys()
     for name, tensor in expected.tensors.items():
         torch.testing.assert_close(found.tensors[name], tensor, rtol=0, atol=tolerance)
@@ -93,7 +93,7 @@ def test_nothing_of_an_earlier_user_reaches_a_later_one():
 def test_a_user_without_entries_stays_a_newcomer(together):
     newcomer = personaliser().newcomer()
     assert_same(together[2], newcomer, 0)
-    assert (together[2].level, together[2].losses) == ("group", {})
+    assert (together[2].level, together[2].costs) == ("group", {})
 
 
 def test_a_user_starts_at_the_shares_of_groups_that_their_entries_tell():
@@ -115,25 +115,25 @@ def test_a_user_starts_at_the_shares_of_groups_that_their_entries_tell():
 
 def test_under_five_entries_nothing_is_kept_aside_and_the_group_answers(together):
     for seat in (1, 4):
-        assert together[seat].losses == {}
+        assert together[seat].costs == {}
         assert together[seat].level == "group"
         assert not identical(together[seat], together[2])
 
 
-def test_with_much_evidence_the_level_with_the_lowest_loss_is_chosen(together):
+def test_with_much_evidence_the_level_that_costs_least_is_chosen(together):
     made, seats = personaliser(), (0, 3)
     people = [together[seat] for seat in seats]
     much = [
         [made.encoder.example(e) for e in PEOPLE[seat].profile] * 30 for seat in seats
     ]
-    again = [replace(person, losses={}) for person in people]
+    again = [replace(person, costs={}) for person in people]
     made.choose(again, much)
     for person in again:
-        assert person.losses.keys() == LEVELS.keys()
-        assert person.losses[person.level] == min(person.losses.values())
+        assert person.costs.keys() == LEVELS.keys()
+        assert person.costs[person.level] == min(person.costs.values())
 
 
-def test_the_losses_are_those_of_the_newest_entries_before_they_are_learnt(together):
+def test_the_costs_are_those_of_the_newest_entries_before_they_are_learnt(together):
     kept_out = personaliser(RECIPE.model_copy(update={"absorb": 0.0}))
     (person,) = kept_out.fit(PEOPLE[:1])
     kept_out.seat([person])
@@ -141,9 +141,9 @@ def test_the_losses_are_those_of_the_newest_entries_before_they_are_learnt(toget
     aside = [kept_out.encoder.example(e) for e in PEOPLE[0].profile[-2:]]
     for level, uses in LEVELS.items():
         kept_out.adapted.users.use(*uses)
-        (loss,) = answerer.losses([aside])
-        assert person.losses[level] == pytest.approx(loss, abs=1e-5)
-        assert together[0].losses[level] == pytest.approx(loss, abs=1e-5)
+        (cost,) = answerer.costs([aside])
+        assert person.costs[level] == pytest.approx(cost, abs=1e-5)
+        assert together[0].costs[level] == pytest.approx(cost, abs=1e-5)
 
 
 def test_entries_kept_aside_are_learnt_in_the_end(together):
