@@ -28,10 +28,11 @@ from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import local_folder
 from proper_shared.errors import ConfigError, DataError, FormatError
 from proper_shared.history import User, split_for_validation
-from proper_shared.release import Header, digest_of, read_manifest
+from proper_shared.release import STARTER, Header, digest_of, read_manifest
 from proper_shared.tasks import Task
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
+STARTER_NAME = "starter"  # in `About`: an absolute path would not survive an update
 MAX_WORK = 20_000  # entries computed in training; the starter asks for 368
 
 
@@ -71,6 +72,7 @@ def train(
 def _about(wish: Wish, opened: Opened, user: User, person: Personal, now: str) -> About:
     """Describe a personal model so that it is found from any folder."""
     backbone = wish.backbone or opened.header.backbone.name
+    is_starter = wish.release == STARTER
     return About(
         task=opened.header.task,
         entries=len(user.profile),
@@ -79,7 +81,7 @@ def _about(wish: Wish, opened: Opened, user: User, person: Personal, now: str) -
         costs=person.costs,
         seed=wish.seed,
         trained=now,
-        release=str(wish.release.resolve()),
+        release=STARTER_NAME if is_starter else str(wish.release.resolve()),
         release_sha256=opened.digest,
         backbone=str(local_folder(backbone) or backbone),
     )
@@ -198,11 +200,12 @@ def _as_one(progress: Progress, plan: list[int]) -> Callable[..., None]:
 
 def _reopen(about: About) -> Opened:
     """Open the release that a personal model was trained on, and no other."""
-    release = Path(about.release)
+    starter = about.release == STARTER_NAME
+    release = STARTER if starter else Path(about.release)
     if not release.is_dir() or digest_of(release) != about.release_sha256:
         raise ConfigError(
             f"the release in {release} is gone, or is another than in training",
-            hint=f"{TRAIN_AGAIN} --release DIR",
+            hint=TRAIN_AGAIN if starter else f"{TRAIN_AGAIN} --release DIR",
         )
     if Path(about.backbone).is_absolute() and local_folder(about.backbone) is None:
         raise ConfigError(

@@ -49,7 +49,8 @@ def load(vault: Vault, name: str) -> tuple[Arrays, About]:
         return arrays, About.model_validate(known)
     except ValidationError as error:
         raise FormatError(
-            f"the personal model for {name} says odd things about itself",
+            f"the personal model for {name} is damaged, or another version of this "
+            "program made it",
             hint=TRAIN_AGAIN,
         ) from error
 

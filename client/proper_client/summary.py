@@ -6,8 +6,15 @@ from typing import get_args
 
 from proper_client.kept import About, Level, load
 from proper_client.vault import Vault
+from proper_shared.errors import FormatError
 from proper_shared.progress import duration
 from proper_shared.tasks import get_task
+
+_SAID = {  # what an entry kept aside costs, as in `Answerer.costs`
+    "label": "expected to be wrong in {:.0%}",
+    "score": "expected to be off by {:.2f}",
+    "text": "loss of a text {:.1f}",
+}
 
 
 def after_training(
@@ -51,7 +58,11 @@ def status(vault: Vault) -> list[str]:
 
 
 def _one(vault: Vault, name: str) -> list[str]:
-    _, about = load(vault, name)
+    try:
+        _, about = load(vault, name)
+    except FormatError as error:  # the others can be shown all the same
+        said = {"task": name, "error": error, "hint": error.hint}
+        return [f"{word:<12}{value}" for word, value in said.items()]
     return [
         f"task        {about.task}",
         f"learnt      {_count(about.entries, 'entry', 'entries')}, {about.trained}",
@@ -62,22 +73,19 @@ def _one(vault: Vault, name: str) -> list[str]:
 
 
 def _scores(about: About) -> list[str]:
-    """Return one line for each level: how wrong it is in entries it had not seen."""
+    """Return one line for each level: what it would miss in entries it had not seen."""
     if not about.costs:
         return [f"level       {about.level}: too few entries to compare the levels on"]
-    base = about.costs["population"]
     newest = _count(about.kept_aside, "newest entry", "newest entries")
-    best = min(about.costs, key=lambda level: about.costs[level])
-    why = "the best" if best == about.level else "not beaten clearly enough"
-    what = "loss" if get_task(about.task).kind == "text" else "error"
+    costs = {level: about.costs[level] for level in get_args(Level)}
+    best = costs[about.level] == min(costs.values())
+    why = "the best" if best else "as the population does not lead clearly"
+    kind = get_task(about.task).kind
     lines = [f"level       {about.level}, {why} on your {newest}, kept aside:"]
-    for level in (level for level in get_args(Level) if level in about.costs):
-        cost = about.costs[level]
-        compared = level != "population" and base > 0
-        change = f"{100 * (cost / base - 1):+.0f} %" if compared else ""
+    for level, cost in costs.items():
         mark = "  <- answers you" if level == about.level else ""
-        each = f"{level:<11} {what} {cost / about.kept_aside:.3f}"
-        lines.append(f"            {each} {change:>6}{mark}".rstrip())
+        each = _SAID[kind].format(cost / about.kept_aside)
+        lines.append(f"            {level:<11} {each}{mark}")
     return lines
 
 

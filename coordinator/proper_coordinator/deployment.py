@@ -18,11 +18,10 @@ Not covered: whoever reads the folder is the coordinator. Other accounts of the 
 can reach Flower on 127.0.0.1 and start runs there, which nobody works on.
 """
 
-import fcntl
 import json
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +32,7 @@ from proper_coordinator.authority import new_papers
 from proper_coordinator.settings import FILE, Settings, load_settings, written
 from proper_shared.durable import write_file, write_folder
 from proper_shared.errors import ConfigError, FormatError
+from proper_shared.locks import alone
 from proper_shared.secagg.keys import HeldSigner
 from proper_shared.secagg.membership import Log
 from proper_shared.strict_json import parse_object
@@ -99,22 +99,9 @@ class Deployment:
         room.mkdir(mode=FOLDER, exist_ok=True)
         return room
 
-    @contextmanager
-    def alone(self, what: str) -> Iterator[None]:
-        """Be the only process that does `what` here.
-
-        Raises:
-            ConfigError: another one does.
-        """
-        with self.path(f".{what}.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"another process does `{what}` in {self.folder}",
-                    hint="end it first, or leave it to its work",
-                ) from None
-            yield
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        """Be the only process that does `what` here; see `locks.alone`."""
+        return alone(self.folder, what)
 
 
 def make_deployment(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from proper_shared.errors import ModelError
 from proper_shared.history import Entry
 from proper_shared.tasks import Task
 
@@ -53,6 +54,9 @@ class Encoder:
     Args:
         tokenizer: of the backbone.
         task: says how a prompt is worded and how long its parts may be.
+
+    Raises:
+        ModelError: the tokenizer cannot tell the labels of the task apart.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> None:
@@ -62,6 +66,21 @@ class Encoder:
             self.end = (int(tokenizer.eos_token_id),)
         start = tokenizer.bos_token_id
         self.start: tuple[int, ...] = () if start is None else (int(start),)
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        """Refuse a tokenizer to which two labels are one, or one is nothing."""
+        known: dict[tuple[int, ...], str] = {(): "nothing"}
+        for label in self.task.labels:
+            target = self.target(label)
+            if target in known:
+                raise ModelError(
+                    f"to this tokenizer the label {label!r} is the same as "
+                    f"{known[target]!r}",
+                    hint="take a backbone whose tokenizer knows the letters of the "
+                    f"labels of {self.task.name}",
+                )
+            known[target] = label
 
     def ids(self, text: str) -> list[int]:
         """Return the token ids of a text, without special tokens."""

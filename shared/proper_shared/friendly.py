@@ -20,6 +20,15 @@ from typing import Any
 from proper_shared.errors import ProperError
 
 OUR_FAULT, THEIR_FAULT, INTERRUPTED = 1, 2, 130
+EXTRAS = {  # library -> the extra of pyproject.toml that brings it
+    "bitsandbytes": "quant",
+    "flwr": "federated",
+    "grpc": "serve",
+    "httpx": "federated",
+    "ray": "simulation",
+    "sklearn": "simulation",
+    "uvicorn": "federated",
+}
 _LEFT = "\n\u200c\u200d"
 
 Command = Callable[..., None]
@@ -53,6 +62,8 @@ def friendly(interrupted: str) -> Callable[[Command], Command]:
             except MemoryError:
                 hint = "close other programs, or take a smaller backbone or history"
                 _end(THEIR_FAULT, "there is not enough memory", hint, debug=debug)
+            except ModuleNotFoundError as error:
+                _end(*_missing(error), debug=debug)
             except KeyboardInterrupt:
                 _end(INTERRUPTED, "interrupted", interrupted, debug=debug)
             except Exception as error:  # noqa: BLE001 - the last place to explain it
@@ -63,6 +74,16 @@ def friendly(interrupted: str) -> Callable[[Command], Command]:
         return run
 
     return decorate
+
+
+def _missing(error: ModuleNotFoundError) -> tuple[int, str, str]:
+    """Return code, message and hint for a library that is not there."""
+    name = (error.name or "").partition(".")[0]
+    if name not in EXTRAS:
+        fault = f"a fault in the program: {name or error} is missing"
+        return OUR_FAULT, fault, "install the program anew"
+    hint = f"install the program with its extra, as in: pip install '.[{EXTRAS[name]}]'"
+    return THEIR_FAULT, f"{name} is not installed", hint
 
 
 def plain(text: str) -> str:

@@ -94,7 +94,7 @@ def main() -> None:
     show_default=True,
     help="Folder of results.json, report.html and release/.",
 )
-@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
+@click.option("--quick", is_flag=True, help="A look in minutes, and no result.")
 @_debug
 @friendly(
     interrupted="finished rounds are kept in --out; the same command goes on from there"
@@ -240,7 +240,7 @@ def encoding(*, as_json: bool, seed: int) -> None:
     show_default=True,
     help="Folder in which finished points are kept.",
 )
-@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
+@click.option("--quick", is_flag=True, help="A look in minutes, and no result.")
 @_json
 @_seed
 @_debug
@@ -272,7 +272,7 @@ def privacy(*, out: Path, quick: bool, as_json: bool, seed: int) -> None:
     show_default=True,
     help="Of the worlds that are trained on.",
 )
-@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
+@click.option("--quick", is_flag=True, help="A look in minutes, and no result.")
 @_json
 @_debug
 @friendly(interrupted="nothing is kept of a benchmark that was cut short")
@@ -292,7 +292,7 @@ def central(*, seeds: str, quick: bool, as_json: bool) -> None:
 
 
 @bench.command("lies")
-@click.option("--quick", is_flag=True, help="A look in minutes; its numbers are none.")
+@click.option("--quick", is_flag=True, help="A look in minutes, and no result.")
 @_json
 @_seed
 @_debug

@@ -16,8 +16,14 @@ def check_out(out: Path) -> None:
         ConfigError: something of somebody else stands there, or nothing can be written.
     """
     release = out / "release"
-    for folder in (out, out / "work", release):
+    work = out / "work"
+    for folder in (out, work, work / "exam", work / "federation", release):
         check_folder(folder)
+    if release.is_symlink():
+        raise ConfigError(
+            f"{release} is a link, expected a folder or nothing",
+            hint="name another folder with --out: a release is replaced as a whole",
+        )
     if release.exists() and any(release.iterdir()) and not (release / HEADER).is_file():
         raise ConfigError(
             f"{release} is there and is no release",
@@ -47,10 +53,12 @@ def check_folder(folder: Path) -> None:
     Raises:
         ConfigError: a file stands there or above it, or nothing can be written.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    above = (folder, *folder.absolute().parents)
+    there = next(path for path in above if path.exists() or path.is_symlink())
     if not there.is_dir():
+        what = "a file" if there.exists() else "a link to nothing"
         raise ConfigError(
-            f"{there} is a file, expected a folder or nothing",
+            f"{there} is {what}, expected a folder or nothing",
             hint="name another place",
         )
     if not os.access(there, os.W_OK | os.X_OK):

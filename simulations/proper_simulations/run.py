@@ -13,6 +13,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from proper_shared.backbone import public_name
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError
 from proper_shared.grouping import Grouping
+from proper_shared.locks import alone
 from proper_shared.method.stages import EMBEDDING
 from proper_shared.privacy.budget import Budget
 from proper_shared.progress import Progress
@@ -117,6 +119,10 @@ class Run:
         """Do all steps in their order; return the table."""
         out = self.config.out
         out.mkdir(parents=True, exist_ok=True)
+        with alone(out, "run"):
+            return self._execute(out)
+
+    def _execute(self, out: Path) -> str:
         pieces = Pieces(out / "work" / "exam", self.identity)
         base = pieces.get("base", self._base)
         outcome = self._federate()

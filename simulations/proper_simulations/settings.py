@@ -91,7 +91,7 @@ def settings_for(config: RunConfig, data: Dataset) -> Settings:
     return Settings(
         method=Method(),
         population=_schedule(50, pace.population, share, server_rate=2, momentum=0.5),
-        grouping=_schedule(200, 1, 1),
+        grouping=_schedule(200, 1, QUICK if config.quick else 1),
         group=_schedule(40, pace.group, share, server_rate=2, momentum=0.5),
         lora_router=_schedule(4, 3e-3, share),
         personal=PersonalRecipe(

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file
 from toy_release import toy_release
 
+from proper_client import assistant
 from proper_client.assistant import MAX_WORK, Wish, generate, train
 from proper_client.cli import main
 from proper_client.kept import choose, load
@@ -139,9 +140,26 @@ def test_a_model_that_says_odd_things_about_itself_is_refused(trained, tmp_path)
     other = Vault(tmp_path / "home")
     for change in ({"level": "best"}, {"entries": 0}, {"code": "x"}):
         other.save("tagging", arrays, {**about.model_dump(), **change})
-        with pytest.raises(FormatError, match="odd things") as caught:
-            status(other)
+        with pytest.raises(FormatError, match="another version") as caught:
+            generate("a text", other)
         assert caught.value.hint
+    other.save("sound", arrays, about.model_dump())
+    told = "\n".join(status(other))  # one that is damaged hides no other
+    assert caught.value.hint in told
+    assert "task        tagging\nlearnt" in told
+
+
+def test_a_model_over_the_starter_names_it_wherever_the_package_lies(
+    wish, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(assistant, "STARTER", wish.release)
+    vault = Vault(tmp_path / "home")
+    about, _ = train(wish, vault, NOW)
+    assert about.release == "starter"
+    moved = tmp_path / "moved"
+    shutil.copytree(wish.release, moved)
+    monkeypatch.setattr(assistant, "STARTER", moved)
+    assert generate("a text", vault)
 
 
 def test_a_recipe_that_is_not_known_is_refused_before_training(wish, tmp_path):

@@ -5,6 +5,7 @@ import tiny
 import torch
 
 from proper_shared.encoding import IGNORED, Encoder, Example, collate
+from proper_shared.errors import ModelError
 from proper_shared.history import Entry
 
 TOKENIZER = tiny.backbone().tokenizer
@@ -45,6 +46,16 @@ def test_a_text_that_fits_is_left_as_it_is():
     text = "the chef left the harbor"
     expected = ENCODER.ids(f"{text}\ntag:")
     assert ENCODER.prompt(text) == (TOKENIZER.bos_token_id, *expected)
+
+
+@pytest.mark.parametrize(
+    "labels", [("comedy", "war", "comedy"), ("a b c d e", "a b c d f")]
+)
+def test_labels_that_a_tokenizer_cannot_tell_apart_are_refused(labels):
+    task = replace(tiny.TAGGING, labels=labels, max_output_tokens=4)
+    with pytest.raises(ModelError, match="is the same as") as caught:
+        Encoder(TOKENIZER, task)
+    assert "tokenizer" in caught.value.hint
 
 
 def test_a_target_is_cut_and_free_text_is_ended():

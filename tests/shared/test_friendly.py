@@ -1,7 +1,12 @@
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from proper_shared.errors import ConfigError
-from proper_shared.friendly import friendly, plain
+from proper_shared.friendly import EXTRAS, friendly, plain
+
+ROOT = Path(__file__).parents[2]
 
 
 def ending(capsys, error, **options):
@@ -54,6 +59,21 @@ def test_too_little_memory_is_theirs_to_put_right(capsys):
     code, shown = ending(capsys, MemoryError())
     assert code == 2
     assert "not enough memory\nhint: close other programs" in shown
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(capsys):
+    code, shown = ending(capsys, ModuleNotFoundError("no", name="flwr.serverapp"))
+    assert code == 2
+    assert "flwr is not installed" in shown
+    assert "[federated]" in shown
+    code, shown = ending(capsys, ModuleNotFoundError("no", name="numpy"))
+    assert code == 1
+    assert "numpy is missing" in shown
+
+
+def test_the_extras_are_those_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
 
 
 def test_a_closed_pipe_is_left_to_the_command_line():

@@ -34,6 +34,23 @@ def test_a_folder_where_something_else_stands_is_refused(tmp_path, case):
     assert (tmp_path / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["", "release", "work", "work/exam"])
+def test_a_link_to_nothing_is_refused(tmp_path, name):
+    link = tmp_path / "out" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="is a link to nothing"):
+        check_out(tmp_path / "out")
+
+
+def test_a_release_that_is_a_link_is_not_replaced(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "release").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="release is a link") as caught:
+        check_out(tmp_path)
+    assert "--out" in caught.value.hint
+
+
 def test_a_folder_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="file is a file"):

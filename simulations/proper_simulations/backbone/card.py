@@ -32,7 +32,7 @@ and AdamW, highest rate {learning_rate}, held and then lowered along a cosine, b
 autocast, seed {seed}, torch threads: {threads}. The hashes of the data are in
 `training.json`. The same again, on the same kind of machine:
 
-    proper-sim make-backbone {arguments}
+    proper-sim make-backbone --out DIR {arguments}
 
 ## Loss on text that was held out
 
@@ -59,8 +59,9 @@ _NEWS = """\
   {news:,} short descriptions with headlines.
 """
 _CHANGES = """\
-  Changes to the texts of others: cut into tokens, shortened, put before a cue with the
-  title after it. {real_tokens:,} different tokens, read {passes:.1f} times.
+
+Changes to the texts of others: cut into tokens, shortened, put before a cue with the
+title after it. {real_tokens:,} different tokens, read {passes:.1f} times.
 """
 _TESTED = """ Users that are tested
 (`user_top_100_history.json`) were left out: no text or title of theirs was trained on,
@@ -99,5 +100,5 @@ def _real(training: Mapping[str, Any]) -> str:
 
 
 def _arguments(training: Mapping[str, Any]) -> str:
-    data = " --data DIR" if training["data_sha256"] else ""
+    data = " --data TEXTS" if training["data_sha256"] else ""
     return f"--seed {training['recipe']['seed']} --steps {training['steps']}{data}"

@@ -127,7 +127,7 @@ def choices(results: Results) -> str:
         for method, share in results.worse_than_stage1.items()
     ]
     return html_table(
-        "What users chose on their own validation entries",
+        "What answers: chosen on entries kept aside, the group where none are",
         ["Level", "Users", "Share"],
         bars,
     ) + html_table(
