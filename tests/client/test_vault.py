@@ -182,7 +182,7 @@ def test_a_home_that_cannot_be_made_is_a_clear_error(tmp_path, monkeypatch, code
 
 def test_a_file_in_the_place_of_the_home_is_a_clear_error(tmp_path):
     (tmp_path / "home").write_text("mine")
-    with pytest.raises(ConfigError, match="cannot use") as caught:
+    with pytest.raises(ConfigError, match="is a file, expected a folder") as caught:
         Vault(tmp_path / "home").save("tagging", NEW, {})
     assert "--home" in caught.value.hint
     assert (tmp_path / "home").read_text() == "mine"

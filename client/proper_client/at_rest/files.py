@@ -145,12 +145,14 @@ class PrivateFiles:
                 return KeyFile.parse(file.read(MAX_BYTES + 1))
 
     def write_key_file(self, file: KeyFile) -> None:
-        """Replace the key file.
+        """Replace the key file; only for who is alone.
 
         Raises:
             ConfigError: it cannot be written; the old one is as it was.
         """
         with self.explained():
+            for left in self.home.glob(f".{KEY_FILE}.*{TEMPORARY}"):
+                left.unlink()  # of a killed process
             write_file(self.home / KEY_FILE, file.dump(), FILE_MODE)
 
     def opened(self) -> Opened | None:
@@ -167,7 +169,7 @@ class PrivateFiles:
             if self._secrets is None:
                 raise ConfigError(
                     f"the vault in {self.home} is locked",
-                    hint="open it by its passphrase, see proper-client status --help",
+                    hint="give its passphrase: --passphrase-file or PROPER_PASSPHRASE",
                 )
             wrap = self._secrets.wrap_of(file)
             self._opened = Opened(file, wrap.open(file), wrap)

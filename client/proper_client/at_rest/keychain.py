@@ -5,7 +5,7 @@ wrapping. `keyring` is an optional extra; a backend that would keep secrets in a
 clear, or that does nothing, counts as none.
 
 Not covered: who is let in to the keyring; most let in every program of the same person
-while they are logged in.
+while they are logged in. A keyring that asks to be unlocked lets a command wait.
 """
 
 import importlib

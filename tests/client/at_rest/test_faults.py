@@ -24,6 +24,7 @@ class Place:
     def __init__(self, tmp_path):
         self.home, self.chain = tmp_path / "home", tmp_path / "chain"
         self.saved = tmp_path / "saved"
+        self.chain.mkdir()
 
     def vault(self):
         return Vault(self.home, by_keyring(self.chain))

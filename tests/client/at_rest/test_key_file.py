@@ -1,6 +1,7 @@
 """A key file opens by what wraps it, and tells damage from a wrong passphrase."""
 
 import base64
+import hashlib
 import json
 
 import pytest
@@ -17,13 +18,17 @@ FILE = STRETCHED.close(KEY, "sealed")
 
 
 def changed(**fields):
-    """Return the file with other fields, and a sum that fits them."""
-    plain = FILE.model_dump(mode="json", exclude_none=True) | fields
-    loose = KeyFile.model_construct(
-        **{**plain, "argon2id": Hardness.model_construct(**plain["argon2id"])}
-    )
-    plain["sha256"] = loose.digest()
-    return json.dumps(plain).encode()
+    """Return the file with other fields, and a sum that fits, as docs/formats.md says."""
+    plain = {**FILE.model_dump(mode="json"), **fields}
+    del plain["sha256"]
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    plain["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
+    held = {key: value for key, value in plain.items() if value is not None}
+    return json.dumps(held).encode()
+
+
+def test_the_sum_in_a_file_is_the_one_that_the_page_of_formats_describes():
+    assert KeyFile.parse(changed()) == FILE
 
 
 @pytest.mark.parametrize("wrap", [STRETCHED, HELD], ids=["passphrase", "keyring"])
