@@ -18,7 +18,7 @@ FILE = STRETCHED.close(KEY, "sealed")
 
 
 def changed(**fields):
-    """Return the file with other fields, and a sum that fits, as docs/formats.md says."""
+    """Return the file with other fields, its sum made as docs/formats.md says."""
     plain = {**FILE.model_dump(mode="json"), **fields}
     del plain["sha256"]
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))

@@ -117,10 +117,11 @@ def typed(command, *lines):
         os.execv(sys.executable, [sys.executable, "-c", script, *command])  # noqa: S606
     shown = b""
     for line in lines:
-        while not shown.rstrip().endswith(b":"):
-            shown += os.read(terminal, 1024)
+        question = b""
+        while not question.endswith(b": "):
+            question += os.read(terminal, 1024)
         os.write(terminal, line.encode() + b"\n")
-        shown += b"\n"
+        shown += question
     while True:
         try:
             piece = os.read(terminal, 1024)
