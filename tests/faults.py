@@ -1,8 +1,9 @@
 """A disk that fails: each call that changes it is a step, and one step can be struck.
 
 What is written through `os` is covered, so everything that the vault writes. A strike
-kills the process (of a write half the bytes arrive), with or without what was flushed
-being all that is left; or the call fails, once or from then on.
+kills the process (of a write half the bytes arrive), or cuts the power: bytes that were
+not flushed are gone, and of changed names whose folder was not flushed none, all or all
+but the oldest stay. Or the call fails, once or from then on.
 """
 
 import errno
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["kill", "power cut", "power cut, renamed", "full", "EIO"]
-KILLS: tuple[Kind, ...] = ("kill", "power cut", "power cut, renamed")
+Kind = Literal["kill", "no names", "all names", "later names", "full", "EIO"]
+KILLS: tuple[Kind, ...] = ("kill", "no names", "all names", "later names")
 FAULTS: tuple[Kind, ...] = ("full", "EIO")
 STEPS = ("open", "write", "fsync", "replace", "unlink", "mkdir", "chmod")
 GROWS = {"open", "write", "fsync", "mkdir"}  # what a full disk refuses
@@ -101,15 +102,15 @@ class Disk:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     def lose(self):
-        """Leave on the disk what a power cut leaves: names too, or names not."""
+        """Leave on the disk what a power cut leaves."""
         if self.kind == "kill":
             return
-        if self.kind == "power cut":
-            for path, before in reversed(self.pending):
-                if before is None:
-                    path.unlink(missing_ok=True)
-                else:
-                    path.write_bytes(before)
+        undone = {"no names": self.pending, "later names": self.pending[:1]}
+        for path, before in reversed(undone.get(self.kind, [])):
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(before)
         for path in self.dirty:
             if path.exists():
                 path.write_bytes(b"")
@@ -126,8 +127,10 @@ def killed_everywhere(
         begin()
         if (child := os.fork()) == 0:
             try:
-                Disk(at, kind).install(patch)
+                disk = Disk(at, kind)
+                disk.install(patch)
                 act()
+                disk.lose()  # what is done outlives a power cut
                 os._exit(0)
             finally:
                 os._exit(1)

@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -260,6 +261,18 @@ def test_what_killed_writers_left_in_clear_goes(home, tmp_path):
     left.write_bytes(ENTRIES)
     lock(Vault(home).files, by_keyring(tmp_path / "chain"))
     assert not left.exists()
+
+
+def test_a_long_history_is_never_in_memory_as_a_whole(tmp_path):
+    vault, mib = Vault(tmp_path / "home", by_keyring(tmp_path / "chain")), bytes(2**20)
+    vault.prepare()
+    tracemalloc.start()
+    vault.save_history("tagging", (mib for _ in range(32)))
+    assert sum(map(len, vault.load_history("tagging"))) == 32 * 2**20
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not vault.files.is_clear("history/tagging.entries")
+    assert peak < 4 * 2**20
 
 
 def test_a_journal_stays_in_clear_and_goes_on(home, tmp_path):
