@@ -215,7 +215,7 @@ def test_a_damaged_release_is_refused(desk):
 def test_a_home_that_cannot_be_made_is_refused_before_training(desk):
     (desk / "home").write_text("mine")
     result = train()
-    assert_refused(result, "cannot use")
+    assert_refused(result, "is a file, expected a folder")
     assert "personal model" not in result.stderr  # no step was made
     assert (desk / "home").read_text() == "mine"
 

@@ -8,20 +8,77 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
-from proper_shared.friendly import friendly, plain
+from proper_shared.friendly import Command, friendly, plain
 
-_home = click.option(
+if TYPE_CHECKING:
+    from proper_client.at_rest.unlocking import Secrets
+    from proper_client.vault import Vault
+
+_GIVEN, _NEW = "proper passphrase file", "proper new passphrase file"
+
+
+def _kept(
+    context: click.Context, parameter: click.Parameter, value: Path | None
+) -> None:
+    """Keep a file of a passphrase for `_secrets`; no command looks at it itself."""
+    context.meta[_NEW if parameter.name == "new_passphrase_file" else _GIVEN] = value
+
+
+class _Home(click.Path):
+    """A folder; an empty name is no name, where a path would be the current folder."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """Return the folder; `~` is one's own."""
+        if not str(value).strip():
+            self.fail("got an empty name, expected a folder", param, ctx)
+        return Path(value).expanduser()
+
+
+_where = click.option(
     "--home",
-    type=click.Path(path_type=Path),
+    type=_Home(),
     help="Folder of your private files [default: $PROPER_HOME, or your data folder].",
+)
+_passphrase_file = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=_kept,
+    help="Holds the passphrase [default: $PROPER_PASSPHRASE, or you are asked].",
 )
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 Level = Literal["population", "group", "personal"]  # kept.py's, without pydantic
+
+
+def _home(command: Command) -> Command:
+    """Add the options that say where the private files are, and what opens them."""
+    return _where(_passphrase_file(command))
+
+
+def _secrets() -> "Secrets":
+    """Return what opens a vault; it is looked for when the vault is read or written."""
+    from proper_client.at_rest.passphrase import Passphrases  # noqa: PLC0415
+    from proper_client.at_rest.unlocking import Secrets  # noqa: PLC0415
+
+    given = click.get_current_context().meta
+    return Secrets(Passphrases(os.environ, given.get(_GIVEN), given.get(_NEW)))
+
+
+def _vault(home: Path | None) -> "Vault":
+    """Return the private files of the person, closed or open."""
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    return Vault(home or default_home(os.environ), _secrets())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,14 +132,13 @@ def train(  # noqa: PLR0913 - one for each option
     _ = wish.asked  # what is wrong with the history shows before torch is loaded
     from proper_client.assistant import train as learn  # noqa: PLC0415
     from proper_client.summary import after_training  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    vault = Vault(home or default_home(os.environ))
-    about, place = learn(wish, vault, now, Progress())
+    vault = _vault(home)
+    about, _ = learn(wish, vault, now, Progress())
     seconds = time.monotonic() - start
-    click.echo(plain("\n".join(after_training(about, place, seconds, home))))
+    click.echo(plain("\n".join(after_training(about, vault, seconds, home))))
 
 
 @main.command()
@@ -101,9 +157,8 @@ def generate(
 ) -> None:
     """Answer TEXT as you would."""
     from proper_client.assistant import generate as answer  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    vault = Vault(home or default_home(os.environ))
+    vault = _vault(home)
     click.echo(plain(answer(text, vault, task, level)))
 
 
@@ -114,9 +169,46 @@ def generate(
 def status(*, home: Path | None) -> None:
     """Show which models you have, and how good they are."""
     from proper_client.summary import status as look  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    click.echo(plain("\n".join(look(Vault(home or default_home(os.environ))))))
+    click.echo(plain("\n".join(look(_vault(home)))))
+
+
+@main.command()
+@click.option(
+    "--with",
+    "way",
+    type=click.Choice(["passphrase", "keyring"]),
+    help="What opens it [default: the OS keyring, or a passphrase if there is none].",
+)
+@_home
+@_debug
+@friendly(interrupted="your files open as before; the same command goes on")
+def lock(*, way: Literal["passphrase", "keyring"] | None, home: Path | None) -> None:
+    """Encrypt your private files, from now on and those that are there."""
+    from proper_client.at_rest.locking import lock as close  # noqa: PLC0415
+    from proper_client.summary import after_locking  # noqa: PLC0415
+
+    vault = _vault(home)
+    click.echo(plain("\n".join(after_locking(close(vault.files, _secrets(), way)))))
+
+
+@main.command()
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=_kept,
+    help="Holds the new passphrase [default: you are asked].",
+)
+@_home
+@_debug
+@friendly(interrupted="the old passphrase or the new one opens your files")
+def passphrase(*, home: Path | None) -> None:
+    """Change the passphrase, or set one in the place of the OS keyring."""
+    from proper_client.at_rest.locking import change_passphrase  # noqa: PLC0415
+
+    change_passphrase(_vault(home).files, _secrets())
+    click.echo("the new passphrase opens your files, the old one does no more")
 
 
 @main.command()
@@ -135,15 +227,14 @@ def ledger(
 ) -> None:
     """Show every byte that left this device, and what it refused."""
     from proper_client.ledger_view import json_lines, table  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
     show = json_lines if as_json else table
-    for line in show(Vault(home or default_home(os.environ)), last, refusals=refusals):
+    for line in show(_vault(home), last, refusals=refusals):
         click.echo(plain(line))
 
 
 @main.command()
-@_home
+@_where
 @_debug
 @friendly(interrupted="nothing was changed")
 def policy(*, home: Path | None) -> None:
@@ -171,9 +262,8 @@ def enroll(*, invitation: Path, out: Path, home: Path | None) -> None:
     """Accept the file INVITATION: make keys for this device, and an answer."""
     from proper_client.enrolment import describe  # noqa: PLC0415
     from proper_client.enrolment import enroll as join  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    membership = join(invitation, out, Vault(home or default_home(os.environ)))
+    membership = join(invitation, out, _vault(home))
     click.echo(plain("\n".join(describe(membership, out))))
 
 
@@ -189,9 +279,8 @@ def contact() -> None:
 def contact_me(*, home: Path | None) -> None:
     """Show your own identity, for others to take as a contact."""
     from proper_client.contacts import own  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    click.echo("\n".join(own(Vault(home or default_home(os.environ)))))
+    click.echo("\n".join(own(_vault(home))))
 
 
 @contact.command("add")
@@ -203,9 +292,8 @@ def contact_me(*, home: Path | None) -> None:
 def contact_add(*, key: str, name: str, home: Path | None) -> None:
     """Keep KEY, an identity or its fingerprint, that the person gave you themselves."""
     from proper_client.contacts import add_contact, describe  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    vault, day = Vault(home or default_home(os.environ)), datetime.now(UTC).date()
+    vault, day = _vault(home), datetime.now(UTC).date()
     click.echo(plain("\n".join(describe([add_contact(vault, key, name, day)]))))
 
 
@@ -216,9 +304,8 @@ def contact_add(*, key: str, name: str, home: Path | None) -> None:
 def contact_list(*, home: Path | None) -> None:
     """Show your contacts."""
     from proper_client.contacts import contacts_in, describe  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    found = contacts_in(Vault(home or default_home(os.environ)))
+    found = contacts_in(_vault(home))
     click.echo(plain("\n".join(describe(found))))
 
 
@@ -230,9 +317,8 @@ def contact_list(*, home: Path | None) -> None:
 def contact_remove(*, which: str, home: Path | None) -> None:
     """Vouch no more for the contact WHICH, a name, an identity or a fingerprint."""
     from proper_client.contacts import describe, remove_contact  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    vault = Vault(home or default_home(os.environ))
+    vault = _vault(home)
     click.echo(plain("\n".join(describe([remove_contact(vault, which)]))))
 
 
@@ -257,9 +343,8 @@ def participate(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     from proper_client.device import Device, site_of  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
 
-    vault = Vault(home or default_home(os.environ))
+    vault = _vault(home)
     device = Device(vault, site_of(vault, history, backbone))
     click.echo("taking part; Ctrl-C ends it")
     click.echo(f"answered {device.participate(once=once)} messages")

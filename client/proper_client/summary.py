@@ -4,6 +4,7 @@ from pathlib import Path
 from shlex import quote
 from typing import get_args
 
+from proper_client.at_rest.key_file import Way
 from proper_client.kept import About, Level, load
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError
@@ -18,43 +19,99 @@ _SAID = {  # what an entry kept aside costs, as in `Answerer.costs`
 
 
 def after_training(
-    about: About, place: Path, seconds: float, home: Path | None
+    about: About, vault: Vault, seconds: float, home: Path | None
 ) -> list[str]:
     """Return what the person got, how good it is and what comes next.
 
     Args:
         about: What is known about the model.
-        place: Its file.
+        vault: Where it is kept.
         seconds: How long it took.
         home: The option --home, if it was given and so has to be again.
+
+    Raises:
+        ConfigError: the key file of the vault cannot be read.
+        FormatError: it is damaged.
     """
-    again = "" if home is None else f" --home {quote(str(home))}"
     entries = _count(about.entries, "entry", "entries")
     return [
         f"learnt      {entries} for {about.task} in {duration(seconds)}",
         *_scores(about),
-        f"kept in     {place} (only on this machine, not encrypted)",
-        f"next        proper-client generate 'a text of yours'{again}",
+        f"kept in     {vault.path(about.task)} (only on this machine)",
+        *at_rest(vault, home),
+        f"next        proper-client generate 'a text of yours'{_again(home)}",
     ]
+
+
+def after_locking(way: Way) -> list[str]:
+    """Return what a person sees once their files are encrypted.
+
+    Args:
+        way: What opens them.
+    """
+    if way == "keyring":
+        return [
+            "your files are encrypted; the OS keyring opens them for you",
+            "It stays behind when the folder moves to another machine. Before that:",
+            "proper-client passphrase",
+        ]
+    return [
+        "your files are encrypted; the passphrase opens them",
+        "Nobody can help if it is lost, so keep a copy of it elsewhere.",
+    ]
+
+
+def at_rest(vault: Vault, home: Path | None) -> list[str]:
+    """Return how the files lie on the disk, and what to do if they lie in clear.
+
+    Args:
+        vault: The private files.
+        home: The option --home, if it was given and so has to be again.
+
+    Raises:
+        ConfigError: the key file cannot be read.
+        FormatError: it is damaged.
+    """
+    file, again = vault.key_file, _again(home)
+    if file is None:
+        return [
+            "at rest     not encrypted: whoever takes the disk reads your files",
+            f"            to encrypt them: proper-client lock{again}",
+        ]
+    if file.state == "sealing":
+        return [
+            "at rest     encrypted in part: somebody stopped proper-client lock",
+            f"            to go on: proper-client lock{again}",
+        ]
+    opener = "your passphrase" if file.way == "passphrase" else "the OS keyring"
+    return [f"at rest     encrypted, {opener} opens it"]
 
 
 def status(vault: Vault) -> list[str]:
     """Return what lies in a vault.
 
     Raises:
-        ConfigError: the home folder cannot be read.
+        ConfigError: the home folder cannot be read, or stays locked.
         FormatError: a file is damaged.
     """
-    names = vault.names()
+    names, histories = vault.names(), vault.histories()
+    lines = [f"home        {vault.home}"]
+    if names or histories or vault.key_file:
+        lines += at_rest(vault, None)
+    if histories:
+        lines.append(f"histories   {', '.join(histories)}")
+    for name in names:
+        lines += ["", *_one(vault, name)]
     if not names:
-        return [
+        lines += [
             f"no personal model in {vault.home} yet",
             "next        proper-client train --history my.json",
         ]
-    lines = [f"home        {vault.home}"]
-    for name in names:
-        lines += ["", *_one(vault, name)]
     return lines
+
+
+def _again(home: Path | None) -> str:
+    return "" if home is None else f" --home {quote(str(home))}"
 
 
 def _one(vault: Vault, name: str) -> list[str]:

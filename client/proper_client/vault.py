@@ -2,39 +2,36 @@
 
 A personal model is one file, `personal/<name>.safetensors`: its arrays, and what is to
 be known about them as JSON in the header, so that the two can never disagree.
+`history/<task>.entries` is what was learnt from, where it is kept here.
 
 What a device did in federations lies in `federation/`: a journal, whose lines are never
 changed (see `ledger_file`), and small files that are replaced as a whole.
 
-Covered: other accounts of the machine (files 0600, folders 0700), a crash or a full
-disk at any step (the model that was there stays whole), names that climb out of the
-home folder.
-Not covered: encryption. Whoever reads the disk as this user, or takes it out of the
-machine, reads the files. Nor bits that a failing disk flips inside an array.
+Covered: other accounts of the machine, a crash or a full disk at any step, names that
+climb out of the home folder; once the vault is locked, whoever takes the disk (see
+`at_rest`: all but the journal is sealed under one key).
+Not covered: a vault that was never locked is in clear; other programs of this person.
 """
 
-import errno
 import json
-import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from proper_client.at_rest.files import FILE_MODE, PrivateFiles
+from proper_client.at_rest.key_file import KeyFile
+from proper_client.at_rest.unlocking import Secrets
 from proper_client.ledger_file import Journal
-from proper_shared.durable import sweep, write_file
 from proper_shared.errors import ConfigError, DataError
 from proper_shared.strict_json import parse_object
 from proper_shared.tensors import Array, Arrays, pack, read_header, unpack
 
-FILE_MODE = 0o600
-FOLDER_MODE = 0o700
-_SUFFIX = ".safetensors"
+__all__ = ["FILE_MODE", "Vault", "default_home"]
+
+_MODEL, _RECORD, _ENTRIES = ".safetensors", ".json", ".entries"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LONGEST = 1 << 16  # bytes of a line; ours have less than a tenth
-_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def default_home(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
@@ -44,8 +41,8 @@ def default_home(environment: Mapping[str, str], platform: str = sys.platform) -
         environment: As `os.environ`; PROPER_HOME wins over the platform's habit.
         platform: As `sys.platform`.
     """
-    if chosen := environment.get("PROPER_HOME"):
-        return Path(chosen)
+    if chosen := environment.get("PROPER_HOME", "").strip():
+        return Path(chosen).expanduser()
     if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
         return Path(local) / "proper"
     if platform == "darwin":
@@ -61,19 +58,33 @@ class Vault:
 
     Args:
         home: The folder; made by `prepare` or the first `save`, never by reading.
+        secrets: What opens it, if it is locked.
+
+    Attributes:
+        home: The folder.
+        files: All but the journals are read and written here.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, secrets: Secrets | None = None) -> None:
+        self.home, self.files = home, PrivateFiles(home, secrets)
+
+    @property
+    def key_file(self) -> KeyFile | None:
+        """By what the vault is locked, if it is; nothing is asked for.
+
+        Raises:
+            ConfigError: the key file cannot be read.
+            FormatError: it is damaged.
+        """
+        return self.files.key_file()
 
     def prepare(self) -> None:
         """Make the folders, and find out now whether a model can be kept later.
 
         Raises:
-            ConfigError: the home folder cannot be made or written.
+            ConfigError: the home folder cannot be made or written, or stays locked.
         """
-        with self._explained():
-            self._make(self._folder)
+        self.files.prepare("personal")
 
     def save(self, name: str, arrays: Mapping[str, Array], about: object) -> Path:
         """Replace the personal model `name` in one step; return where it lies.
@@ -87,13 +98,9 @@ class Vault:
             ConfigError: the name is unfit, the disk is full or not writable. The model
                 that was there is as it was.
         """
-        path = self.path(name)
+        place = _personal(name)
         text = json.dumps(about, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        data = pack(arrays, {"about": text})
-        self.prepare()
-        with self._explained():
-            write_file(path, data, FILE_MODE)
-        return path
+        return self.files.write(place, [pack(arrays, {"about": text})])
 
     def load(self, name: str) -> tuple[Arrays, dict[str, object]]:
         """Return the arrays of the personal model `name`, and what is known about them.
@@ -103,14 +110,13 @@ class Vault:
             DataError: there is no such model.
             FormatError: the file is damaged.
         """
-        path = self.path(name)
-        with self._explained():
-            if not path.is_file():
-                raise DataError(
-                    f"there is no personal model {name!r} in {self.home}",
-                    hint="make one first: proper-client train --history my.json",
-                )
-            data = path.read_bytes()
+        place, path = _personal(name), self.path(name)
+        data = self._whole(place)
+        if data is None:
+            raise DataError(
+                f"there is no personal model {name!r} in {self.home}",
+                hint="make one first: proper-client train --history my.json",
+            )
         text = read_header(data, path.name).metadata.get("about", "")
         return unpack(data, path.name), parse_object(text.encode(), path.name)
 
@@ -120,15 +126,7 @@ class Vault:
         Raises:
             ConfigError: the home folder cannot be read, or is a file.
         """
-        if self.home.exists() and not self.home.is_dir():
-            raise ConfigError(
-                f"{self.home} is a file, expected a folder",
-                hint="name your home folder with --home, or leave that out",
-            )
-        with self._explained():
-            if not self._folder.is_dir():
-                return []
-            return sorted(path.stem for path in self._folder.glob(f"[!.]*{_SUFFIX}"))
+        return self.files.names("personal", _MODEL)
 
     def path(self, name: str) -> Path:
         """Return the place of the personal model `name`.
@@ -136,7 +134,38 @@ class Vault:
         Raises:
             ConfigError: the name could lead elsewhere.
         """
-        return self._folder / f"{_checked(name)}{_SUFFIX}"
+        return self.files.path(_personal(name))
+
+    def save_history(self, task: str, pieces: Iterable[bytes]) -> Path:
+        """Replace the entries of a task in one step; return where they lie.
+
+        Args:
+            task: Its name.
+            pieces: The entries as text, cut anywhere; never in memory as a whole.
+
+        Raises:
+            ConfigError: the name is unfit, the disk is full or not writable. The
+                entries that were there are as they were.
+        """
+        return self.files.write(_history(task), pieces)
+
+    def load_history(self, task: str) -> Iterator[bytes] | None:
+        """Return the entries of a task in pieces, if there are any.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+            FormatError: the file is damaged, perhaps at its end: learn from nothing
+                before the last piece has come.
+        """
+        return self.files.read(_history(task))
+
+    def histories(self) -> list[str]:
+        """Return the tasks whose entries are kept, sorted.
+
+        Raises:
+            ConfigError: the home folder cannot be read, or is a file.
+        """
+        return self.files.names("history", _ENTRIES)
 
     def journal(self, name: str) -> Journal:
         """Open the journal `name` to add lines; no other process can meanwhile.
@@ -145,9 +174,9 @@ class Vault:
             ConfigError: the name is unfit, another process has it open, or it cannot be
                 read or written.
         """
-        path = self._federation(name, ".jsonl")
-        with self._explained():
-            self._make(path.parent)
+        path = self.files.path(_federation(name, ".jsonl"))
+        with self.files.explained():
+            self.files.make(path.parent)
             return Journal(path, FILE_MODE)
 
     def lines(self, name: str) -> Iterator[bytes]:
@@ -158,8 +187,8 @@ class Vault:
         Raises:
             ConfigError: the name is unfit, or the file cannot be read.
         """
-        path = self._federation(name, ".jsonl")
-        with self._explained():
+        path = self.files.path(_federation(name, ".jsonl"))
+        with self.files.explained():
             if not path.is_file():
                 return
             with path.open("rb") as file:
@@ -173,11 +202,9 @@ class Vault:
             ConfigError: the name is unfit, the disk is full or not writable. What was
                 there is as it was.
         """
-        path = self._federation(name, ".json")
+        place = _federation(name, _RECORD)
         text = json.dumps(about, ensure_ascii=False, sort_keys=True, allow_nan=False)
-        with self._explained():
-            self._make(path.parent)
-            write_file(path, text.encode(), FILE_MODE)
+        self.files.write(place, [text.encode()])
 
     def read_record(self, name: str) -> dict[str, object] | None:
         """Return the JSON object in the small file `name`, if there is one.
@@ -186,12 +213,8 @@ class Vault:
             ConfigError: the name is unfit, or the file cannot be read.
             FormatError: the file is damaged.
         """
-        path = self._federation(name, ".json")
-        with self._explained():
-            if not path.exists():
-                return None
-            data = path.read_bytes()
-        return parse_object(data, path.name)
+        data = self._whole(_federation(name, _RECORD))
+        return None if data is None else parse_object(data, f"{name}{_RECORD}")
 
     def write_state(self, name: str, data: bytes) -> None:
         """Replace the state `name` of a federation, in one step.
@@ -200,45 +223,32 @@ class Vault:
             ConfigError: the name is unfit, the disk is full or not writable. What was
                 there is as it was.
         """
-        path = self._federation(name, _SUFFIX)
-        with self._explained():
-            self._make(path.parent)
-            write_file(path, data, FILE_MODE)
+        self.files.write(_federation(name, _MODEL), [data])
 
     def read_state(self, name: str) -> bytes | None:
         """Return the state `name` of a federation, if there is one.
 
         Raises:
             ConfigError: the name is unfit, or the file cannot be read.
+            FormatError: the file is sealed and damaged.
         """
-        path = self._federation(name, _SUFFIX)
-        with self._explained():
-            return path.read_bytes() if path.exists() else None
+        return self._whole(_federation(name, _MODEL))
 
-    @property
-    def _folder(self) -> Path:
-        return self.home / "personal"
+    def _whole(self, place: str) -> bytes | None:
+        pieces = self.files.read(place)
+        return None if pieces is None else b"".join(pieces)
 
-    def _federation(self, name: str, suffix: str) -> Path:
-        return self.home / "federation" / f"{_checked(name)}{suffix}"
 
-    def _make(self, folder: Path) -> None:
-        """Make a folder of the home, or close one that was open to others."""
-        # A home that was there keeps its permissions: it may hold other things.
-        self.home.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-        folder.mkdir(exist_ok=True)
-        folder.chmod(FOLDER_MODE)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "not writable")
-        sweep(folder)
+def _personal(name: str) -> str:
+    return f"personal/{_checked(name)}{_MODEL}"
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Say what an error of the file system means for the person."""
-        try:
-            yield
-        except OSError as error:
-            raise _explain(error, self.home) from error
+
+def _history(task: str) -> str:
+    return f"history/{_checked(task)}{_ENTRIES}"
+
+
+def _federation(name: str, suffix: str) -> str:
+    return f"federation/{_checked(name)}{suffix}"
 
 
 def _checked(name: str) -> str:
@@ -249,20 +259,3 @@ def _checked(name: str) -> str:
             hint="choose a plain name without dots, spaces and slashes",
         )
     return name
-
-
-def _explain(error: OSError, home: Path) -> ConfigError:
-    if error.errno in _FULL:
-        return ConfigError(
-            f"the disk of {home} is full",
-            hint="free some space and repeat; what was saved before is untouched",
-        )
-    if error.errno in _READ_ONLY:
-        return ConfigError(
-            f"cannot write or read in {home}: {error.strerror}",
-            hint="choose another folder with --home, or set PROPER_HOME",
-        )
-    return ConfigError(
-        f"cannot use {home} as home: {error.strerror or error}",
-        hint="choose another folder with --home, or set PROPER_HOME",
-    )

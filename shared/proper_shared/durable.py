@@ -11,7 +11,7 @@ file whose name starts with a dot and ends in `.tmp`), see `sweep`.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
@@ -32,9 +32,21 @@ def write_file(
     Raises:
         OSError: the disk is full or the folder is not writable; `path` is as before.
     """
+    write_pieces(path, [data], mode, flush=flush)
+
+
+def write_pieces(
+    path: Path, pieces: Iterable[bytes], mode: int = 0o644, *, flush: bool = True
+) -> None:
+    """Replace `path` as `write_file` does, by what need not be in memory as a whole.
+
+    Raises:
+        OSError: the disk is full or the folder is not writable; `path` is as before,
+            also where making a piece raised something.
+    """
     temporary = _beside(path)
     try:
-        _write(temporary, data, mode, flush=flush)
+        _write(temporary, pieces, mode, flush=flush)
         temporary.replace(path)
     except BaseException:  # also Ctrl-C: nothing half written stays
         temporary.unlink(missing_ok=True)
@@ -90,16 +102,21 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
-def _write(path: Path, data: bytes, mode: int, *, flush: bool) -> None:
+def _write(path: Path, pieces: Iterable[bytes], mode: int, *, flush: bool) -> None:
     path.unlink(missing_ok=True)  # left by a killed process that had our number
     # O_EXCL: never write through a link that somebody else put there.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, mode)
+    try:
         path.chmod(mode)  # whatever the umask says
-        file.write(data)
-        file.flush()
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(descriptor, left) :]  # it may take a part only
         if flush:
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _swap(new: Path, place: Path) -> None:

@@ -99,9 +99,11 @@ def test_the_entries_kept_aside_are_those_that_the_level_was_chosen_on(trained):
 
 def test_too_few_entries_choose_the_level_that_they_cannot_spoil(wish, tmp_path):
     few = replace(wish, history=write_history(tmp_path / "my.json", 4))
-    about, place = train(few, Vault(tmp_path / "home"), NOW)
+    about, _ = train(few, Vault(tmp_path / "home"), NOW)
     assert (about.level, about.costs, about.kept_aside) == ("group", {}, 0)
-    assert "too few entries" in "\n".join(after_training(about, place, 3, None))
+    assert "too few entries" in "\n".join(
+        after_training(about, Vault(tmp_path / "home"), 3, None)
+    )
 
 
 @pytest.mark.parametrize(("count", "total"), [(10, 54), (4, 36)])  # 3 x 12, 3 x 6
@@ -147,6 +149,14 @@ def test_a_model_that_says_odd_things_about_itself_is_refused(trained, tmp_path)
     told = "\n".join(status(other))  # one that is damaged hides no other
     assert caught.value.hint in told
     assert "task        tagging\nlearnt" in told
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_home_is_not_the_current_folder(empty, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    end = CliRunner().invoke(main, ["status", "--home", empty])
+    assert end.exit_code == 2
+    assert "empty name" in end.output
 
 
 def test_a_model_over_the_starter_names_it_wherever_the_package_lies(
@@ -278,7 +288,7 @@ def test_one_of_several_models_has_to_be_named(trained, tmp_path):
 
 def test_the_person_is_told_what_they_got(trained):
     vault, about, place = trained
-    told = "\n".join(after_training(about, place, 65, None))
+    told = "\n".join(after_training(about, vault, 65, None))
     for words in ("10 entries", "1 min 5 s", "personal", str(place), "not encrypted"):
         assert words in told
     assert "proper-client generate" in told

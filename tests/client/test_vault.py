@@ -32,7 +32,9 @@ def assert_holds(vault, arrays, about):
 
 
 def files_in(vault):
-    return sorted(path.name for path in vault.home.rglob("*") if path.is_file())
+    """Return the names of all files but the lock, which holds nothing."""
+    found = (path.name for path in vault.home.rglob("*") if path.is_file())
+    return sorted(name for name in found if name != ".lock")
 
 
 def test_what_is_saved_is_loaded(vault):
@@ -69,7 +71,7 @@ def test_a_folder_that_was_open_is_closed(vault):
 
 
 # Every call that reaches the disk on the way of a save, and what may go wrong there.
-STEPS = ["os.open", "os.fdopen", "os.fsync", "Path.replace", "Path.chmod"]
+STEPS = ["os.open", "os.write", "os.fsync", "Path.replace", "Path.chmod"]
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -180,7 +182,7 @@ def test_a_home_that_cannot_be_made_is_a_clear_error(tmp_path, monkeypatch, code
 
 def test_a_file_in_the_place_of_the_home_is_a_clear_error(tmp_path):
     (tmp_path / "home").write_text("mine")
-    with pytest.raises(ConfigError, match="cannot use") as caught:
+    with pytest.raises(ConfigError, match="is a file, expected a folder") as caught:
         Vault(tmp_path / "home").save("tagging", NEW, {})
     assert "--home" in caught.value.hint
     assert (tmp_path / "home").read_text() == "mine"
@@ -245,6 +247,8 @@ def test_a_file_that_was_cut_off_is_refused(vault, length):
     ("environment", "platform", "expected"),
     [
         ({"PROPER_HOME": "/p"}, "linux", "/p"),
+        ({"PROPER_HOME": "~/p"}, "linux", "/me/p"),
+        ({"PROPER_HOME": "  "}, "linux", "/me/.local/share/proper"),
         ({"PROPER_HOME": "/p", "XDG_DATA_HOME": "/x"}, "linux", "/p"),
         ({"XDG_DATA_HOME": "/x"}, "linux", "/x/proper"),
         ({"XDG_DATA_HOME": "relative"}, "linux", "/me/.local/share/proper"),
@@ -255,6 +259,7 @@ def test_a_file_that_was_cut_off_is_refused(vault, length):
 )
 def test_the_home_follows_the_platform(monkeypatch, environment, platform, expected):
     monkeypatch.setattr(Path, "home", lambda: Path("/me"))
+    monkeypatch.setenv("HOME", "/me")
     assert default_home(environment, platform) == Path(expected)
 
 
