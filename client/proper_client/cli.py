@@ -8,7 +8,7 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import click
 
@@ -111,7 +111,7 @@ def import_(
     dry_run: bool,
     formats: bool,
     name: str | None,
-    **said: str | None,
+    **said: Any,  # noqa: ANN401 - of a source; click has checked it
 ) -> None:
     """Make a history of SOURCE: chats, notes, tables, a ChatGPT export."""
     from proper_client.importers.formats import Options  # noqa: PLC0415

@@ -39,7 +39,7 @@ def _lines(place: Place) -> Iterator[Any]:
 
 def _task(place: Place, options: Options) -> str:
     first = next(_lines(place), None)
-    named = first.get("task") if _is_first_line(first) else None
+    named = first["task"] if first is not None and _is_first_line(first) else None
     named = named if isinstance(named, str) else None
     return choose_task(named, options.task, place.path.name).name
 
