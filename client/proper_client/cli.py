@@ -8,7 +8,7 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
@@ -92,7 +92,7 @@ def main() -> None:
     "--history",
     type=click.Path(path_type=Path),
     required=True,
-    help="Your entries in a JSON file, see docs/history.md.",
+    help="Your entries: a file, folder or zip, see `proper-client import --formats`.",
 )
 @click.option("--task", help="What is asked of a text, if the history does not say.")
 @click.option(
@@ -130,6 +130,8 @@ def train(  # noqa: PLR0913 - one for each option
 
     wish = Wish(history, release or STARTER, task, backbone, seed)
     _ = wish.asked  # what is wrong with the history shows before torch is loaded
+    for line in wish.left_out:
+        click.echo(plain(line), err=True)
     from proper_client.assistant import train as learn  # noqa: PLC0415
     from proper_client.summary import after_training  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
@@ -139,6 +141,48 @@ def train(  # noqa: PLR0913 - one for each option
     about, _ = learn(wish, vault, now, Progress())
     seconds = time.monotonic() - start
     click.echo(plain("\n".join(after_training(about, vault, seconds, home))))
+
+
+@main.command("import")
+@click.argument("source", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="Write or add to this.")
+@click.option("--dry-run", is_flag=True, help="Show what would come of it, no more.")
+@click.option("--formats", is_flag=True, help="List the formats that are read.")
+@click.option("--format", "name", help="Read it as this [default: by its content].")
+@click.option("--task", help="What is asked of a text, if the source does not say.")
+@click.option(
+    "--role", type=click.Choice(["user", "assistant"]), help="Who you are in a chat."
+)
+@click.option("--user", help="Whose record, if LaMP's file has several people.")
+@click.option("--text-column", help="Of a table: what was read.")
+@click.option("--output-column", help="Of a table: what you made of it.")
+@click.option("--date-column", help="Of a table: when.")
+@click.option("--date-format", help="How dates are written, such as %d/%m/%Y.")
+@_debug
+@friendly(interrupted="nothing was written; the same command starts again")
+def import_(
+    *,
+    source: Path | None,
+    out: Path | None,
+    dry_run: bool,
+    formats: bool,
+    name: str | None,
+    **said: Any,  # noqa: ANN401 - of a source; click has checked it
+) -> None:
+    """Make a history of SOURCE: chats, notes, tables, a ChatGPT export."""
+    from proper_client.importers.formats import Options  # noqa: PLC0415
+    from proper_client.importers.importing import (  # noqa: PLC0415
+        describe_formats,
+        import_into,
+    )
+    from proper_client.importers.telling import after_import  # noqa: PLC0415
+
+    if formats:
+        click.echo("\n".join(describe_formats()))
+        return
+    options = Options(**{key: value for key, value in said.items() if value})
+    done, written = import_into(source, out, options, name=name, dry_run=dry_run)
+    click.echo(plain("\n".join(after_import(done, out, written=written))))
 
 
 @main.command()

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from proper_shared.history import User, load_history
+from proper_client.importers.importing import Import, read_history
+from proper_client.importers.telling import left_out
+from proper_shared.history import User
 from proper_shared.tasks import Task
 
 
@@ -13,7 +15,7 @@ class Wish:
     """What a person asks `train` for.
 
     Attributes:
-        history: Path of `my.json`.
+        history: Path of `my.json`, or of a source of any format that is imported.
         release: Folder of a release.
         task: Name of the task, where the history does not say.
         backbone: Where the release's backbone lies, if not where the release says.
@@ -26,11 +28,26 @@ class Wish:
     backbone: str | None = None
     seed: int = 0
 
-    @cached_property
+    @property
     def asked(self) -> tuple[Task, User]:
         """The task and the person of the history, which is read once.
 
         Raises:
             DataError: the history is wrong.
         """
-        return load_history(self.history, self.task)
+        task, user, _ = self._read
+        return task, user
+
+    @property
+    def left_out(self) -> list[str]:
+        """Lines for what is in the history and is not learnt, with the reasons.
+
+        Raises:
+            DataError: the history is wrong.
+        """
+        done = self._read[2]
+        return [] if done is None else left_out(done)
+
+    @cached_property
+    def _read(self) -> tuple[Task, User, Import | None]:
+        return read_history(self.history, self.task)

@@ -96,12 +96,12 @@ def load_history(path: str | Path, task: str | None = None) -> tuple[Task, User]
     path = Path(path)
     content = read_json(path, max_bytes=MAX_FILE_BYTES)
     named, records = _open_envelope(content, path.name)
-    chosen = _choose_task(named, task, path.name)
+    chosen = choose_task(named, task, path.name)
     if not records:
         raise DataError(
             f"{path.name} has no entries, expected one or more", hint=FORMAT_HINT
         )
-    reader = _EntryReader(path.name, chosen)
+    reader = EntryReader(path.name, chosen)
     entries = tuple(reader.read(n, raw) for n, raw in enumerate(records, start=1))
     _check_ids(entries, path.name)
     _check_dates(entries, path.name)
@@ -130,7 +130,18 @@ def _open_envelope(content: Any, name: str) -> tuple[str | None, list[Any]]:  # 
     return named, records
 
 
-def _choose_task(named: str | None, asked: str | None, name: str) -> Task:
+def choose_task(named: str | None, asked: str | None, name: str) -> Task:
+    """Return the task of a file, from inside it or from the command, which must agree.
+
+    Args:
+        named: What the file says, if it says it.
+        asked: What the command says, if it says it.
+        name: Of the file, for messages.
+
+    Raises:
+        DataError: Nobody names a task, or the file names another or an unknown one.
+        ConfigError: `asked` is not the name of a task.
+    """
     wanted = get_task(asked) if asked is not None else None
     if named is None:
         if wanted is None:
@@ -152,14 +163,23 @@ def _choose_task(named: str | None, asked: str | None, name: str) -> Task:
 
 
 @dataclass(frozen=True)
-class _EntryReader:
-    """Checks the entries of one file, one by one."""
+class EntryReader:
+    """Checks the entries of one file, one by one.
+
+    Attributes:
+        name: Of the file, for messages.
+        task: What is asked of its texts.
+    """
 
     name: str
     task: Task
 
     def read(self, number: int, raw: Any) -> Entry:  # noqa: ANN401
-        """Return entry `number` (from 1)."""
+        """Return entry `number` (from 1).
+
+        Raises:
+            DataError: Anything is wrong with it.
+        """
         where = f"{self.name}: entry {number}"
         if not isinstance(raw, dict):
             raise DataError(

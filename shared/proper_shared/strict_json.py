@@ -12,6 +12,13 @@ from typing import Never
 from proper_shared.errors import FormatError
 
 
+def strict_decoder() -> json.JSONDecoder:
+    """Return a decoder; what is not strict ends in ValueError or RecursionError."""
+    return json.JSONDecoder(
+        object_pairs_hook=_without_repeats, parse_constant=_refuse_constant
+    )
+
+
 def parse_object(data: bytes, what: str) -> dict[str, object]:
     """Return the one JSON object in `data`; `what` names the source in errors.
 
@@ -19,11 +26,7 @@ def parse_object(data: bytes, what: str) -> dict[str, object]:
         FormatError: `data` is not exactly one JSON object in strict form.
     """
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_without_repeats,
-            parse_constant=_refuse_constant,
-        )
+        value = strict_decoder().decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not strict JSON: {error}") from None
     if not isinstance(value, dict):

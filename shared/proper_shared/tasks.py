@@ -1,8 +1,13 @@
-"""What can be asked of a history: LaMP's seven tasks and the worlds' three.
+"""What can be asked of a history: LaMP's seven tasks, the worlds' three, and `writing`.
 
 A task turns an entry into a short prompt and a target. LaMP's own instructions cost
 up to 80 tokens an entry and say the same each time; a model that is trained on the
 task needs only a cue, so a prompt is the text, a line break and the cue.
+
+`writing` is what a person's own notes and chats are learnt as: what they wrote, after
+what stood before it, a message of somebody else, a passage of their own or a title.
+No task of LaMP fits: those shorten (a headline, a title) or paraphrase one sentence.
+The end of what stood before is what is answered, so the end is read.
 
 Label lists are complete and fixed: macro-F1 is taken over the whole list, also over
 labels that no user of a run ever gave.
@@ -134,6 +139,7 @@ _ALL = (
     Task("tagging", "label", WORLD_TAGS, "tag", 24, 4),
     Task("rating", "score", SCORES, "score", 24, 4),
     Task("rewriting", "text", (), "in my words", 24, 24),
+    Task("writing", "text", (), "what I write", 96, 64, reads="end"),
 )
 TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ALL})
 

@@ -11,7 +11,7 @@ COUNTS = {"LaMP_1": 2, "LaMP_2M": 15, "LaMP_2N": 15, "LaMP_3": 5, "tagging": 15}
 
 
 def test_all_tasks_are_there():
-    assert set(TASKS) == LAMP | {"tagging", "rating", "rewriting"}
+    assert set(TASKS) == LAMP | {"tagging", "rating", "rewriting", "writing"}
     assert all(name == task.name for name, task in TASKS.items())
 
 
