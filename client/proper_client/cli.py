@@ -41,7 +41,8 @@ def main() -> None:
 @click.option(
     "--release",
     type=click.Path(path_type=Path),
-    help="Start from this release [default: the one that comes with the program].",
+    help="Start from this release [default: the one that `pull` brought, or else the "
+    "one that comes with the program].",
 )
 @click.option("--backbone", help="Folder of the release's backbone, if it moved.")
 @click.option(
@@ -68,14 +69,17 @@ def train(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Train a personal model from your history."""
     start = time.monotonic()  # before the imports, which a person waits for too
+    from proper_client.releases.shelf import Shelf  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
     from proper_client.wish import Wish  # noqa: PLC0415
-    from proper_shared.release import STARTER  # noqa: PLC0415
 
-    wish = Wish(history, release or STARTER, task, backbone, seed)
+    place, known = Shelf(home or default_home(os.environ)).default()
+    if release is None:
+        release, backbone = place, backbone or known
+    wish = Wish(history, release, task, backbone, seed)
     _ = wish.asked  # what is wrong with the history shows before torch is loaded
     from proper_client.assistant import train as learn  # noqa: PLC0415
     from proper_client.summary import after_training  # noqa: PLC0415
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -153,6 +157,60 @@ def policy(*, home: Path | None) -> None:
 
     place = home or default_home(os.environ)
     click.echo(plain("\n".join(describe(load_policy(place), place))))
+
+
+@main.command()
+@click.argument("source")
+@click.option(
+    "--fingerprint", help="Of the root file, 64 hex digits; the first time only."
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Root file that you trust, in the place of a fingerprint.",
+)
+@click.option("--backbone", help="Folder or hub id of your backbone, if not nano.")
+@click.option(
+    "--texts",
+    type=click.Path(path_type=Path),
+    help="A history by which a release is judged; it stays here.",
+)
+@_home
+@_debug
+@friendly(interrupted="what you had is in use; the same command goes on with the rest")
+def pull(  # noqa: PLR0913 - one for each option
+    *,
+    source: str,
+    fingerprint: str | None,
+    root: Path | None,
+    backbone: str | None,
+    texts: Path | None,
+    home: Path | None,
+) -> None:
+    """Fetch the newest release from SOURCE, a folder or https://..., and use it."""
+    from proper_client.releases.pull import Order  # noqa: PLC0415
+    from proper_client.releases.visit import visit  # noqa: PLC0415
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+    from proper_shared.progress import Progress  # noqa: PLC0415
+
+    vault = Vault(home or default_home(os.environ))
+    order = Order(root, fingerprint, backbone, texts)
+    click.echo(plain("\n".join(visit(source, vault, order, Progress()))))
+
+
+@main.command()
+@click.option("--previous", is_flag=True, required=True, help="The one before.")
+@_home
+@_debug
+@friendly(interrupted="look with `use --previous` again")
+def use(*, previous: bool, home: Path | None) -> None:  # noqa: ARG001 - there is no other
+    """Go back to the release that was used before the newest one."""
+    from proper_client.releases.shelf import Shelf  # noqa: PLC0415
+    from proper_client.vault import default_home  # noqa: PLC0415
+
+    shelf = Shelf(home or default_home(os.environ))
+    kept = shelf.back()
+    click.echo(plain(f"in use        {shelf.place(kept)} (version {kept.version})"))
 
 
 @main.command()

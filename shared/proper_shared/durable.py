@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 TEMPORARY = ".tmp"
 
@@ -34,13 +35,38 @@ def write_file(
     """
     temporary = _beside(path)
     try:
-        _write(temporary, data, mode, flush=flush)
+        _fill(temporary, lambda file: file.write(data), mode, flush=flush)
         temporary.replace(path)
     except BaseException:  # also Ctrl-C: nothing half written stays
         temporary.unlink(missing_ok=True)
         raise
     if flush:
         sync_folder(path.parent)
+
+
+def copy_file(source: Path, path: Path, mode: int = 0o644) -> None:
+    """Replace `path` by a copy of `source` in one step, however large it is.
+
+    Raises:
+        OSError: the disk is full or the folder is not writable; `path` is as before.
+    """
+    temporary = _beside(path)
+    try:
+        with source.open("rb") as original:
+            _fill(temporary, lambda file: shutil.copyfileobj(original, file), mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush all files and names below `folder` to the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(place) / name)
+        sync_folder(Path(place))
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
@@ -58,10 +84,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     try:
         temporary.mkdir()
         fill(temporary)
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _sync(Path(folder) / name)
-            sync_folder(Path(folder))
+        sync_tree(temporary)
         _swap(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -90,13 +113,15 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
-def _write(path: Path, data: bytes, mode: int, *, flush: bool) -> None:
+def _fill(
+    path: Path, write: Callable[[IO[bytes]], object], mode: int, *, flush: bool = True
+) -> None:
     path.unlink(missing_ok=True)  # left by a killed process that had our number
     # O_EXCL: never write through a link that somebody else put there.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         path.chmod(mode)  # whatever the umask says
-        file.write(data)
+        write(file)
         file.flush()
         if flush:
             os.fsync(file.fileno())
