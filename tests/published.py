@@ -78,10 +78,10 @@ class Publisher:
         return shutil.copytree(self.place, place)
 
 
-def fetch(place, home, **chosen):
+def fetch(place, home, source=None, invitation=None, **chosen):
     """Pull from a folder as `proper-client pull` does."""
-    source = chosen.pop("source", None) or Folder(place)
-    return pull(source, Shelf(home), Order(**chosen), chosen.pop("invitation", None))
+    order = Order(**chosen)
+    return pull(source or Folder(place), Shelf(home), order, invitation)
 
 
 def cached(backbone, manifest, people):

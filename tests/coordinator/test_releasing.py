@@ -16,7 +16,7 @@ from proper_shared.errors import ConfigError
 from proper_shared.release import read_manifest
 
 SETTINGS = Settings(
-    population_rounds=1, grouping_rounds=1, group_rounds=1, router_rounds=1
+    population_rounds=1, grouping_rounds=2, group_rounds=1, router_rounds=1
 )
 DONE = Round(
     loss=1.0, count=3, dropped=(), seconds=0.0, bytes_down=0, bytes_up=0, failed=None
@@ -35,7 +35,7 @@ def trained(tmp_path):
         if part.stage == "population":
             for name in part.values:
                 part.values[name] = part.values[name] + np.float32(0.01)
-        store.save(part.stage, Checkpoint(part.state(), (DONE,)))
+        store.save(part.stage, Checkpoint(part.state(), (DONE,) * part.schedule.rounds))
     return deployment
 
 

@@ -108,7 +108,7 @@ class Https:
             try:
                 yield from _body(answer, name, start)
             finally:
-                answer.release_conn()
+                answer.close()  # what was not read is never read
         except urllib3.exceptions.ReadTimeoutError:
             raise Refused("slow", f"{self._host} was silent for {SILENCE_S:g} s") from (
                 None
@@ -118,6 +118,10 @@ class Https:
                 f"{self._host} cannot be reached: {_reason(error)}",
                 hint=f"try again later, the download goes on where it was; {KEPT}",
             ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
 
     def _get(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         return self._pool.request(

@@ -1,5 +1,6 @@
 """Who asks where: the home, the invitation and the source of one `pull`."""
 
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,5 +32,9 @@ def visit(source: str, vault: Vault, order: Order, show: Progress) -> list[str]:
     invitation = membership_in(vault).invitation if known else None
     if Path(source).is_dir():
         return pull(Folder(Path(source)), shelf, order, invitation, show)
-    with Ledger(vault) as ledger, Door(ledger, urlsplit(source).netloc) as door:
-        return pull(Https(source, door), shelf, order, invitation, show)
+    with (
+        Ledger(vault) as ledger,
+        Door(ledger, urlsplit(source).netloc) as door,
+        closing(Https(source, door)) as web,
+    ):
+        return pull(web, shelf, order, invitation, show)

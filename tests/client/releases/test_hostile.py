@@ -83,7 +83,10 @@ KINDS = {  # what is wrong -> how it is made, and the check that refuses it
     "a tensor too few": (h.drops(EXPERTS), "expected"),
     "a tensor too many": (h.adds("model.lm_head.weight"), "expected"),
     "a user's own tensor": (h.adds("model.layers.0.mlp.up_proj.user.a"), "expected"),
-    "tensors of one part in another": (h.drops(ROUTERS), "expected"),
+    "tensors of one part in another": (
+        h.is_bytes(h.starter()[EXPERTS], ROUTERS),
+        "expected",
+    ),
     "a turned tensor": (h.makes(EXPERTS, ".a", np.transpose), "shapes"),
     "a cut tensor": (h.makes(EMBEDDING, "embedding", lambda a: a[:-1]), "shapes"),
     "an axis more": (h.makes(ROUTERS, ".w_l", lambda a: a[None]), "shapes"),

@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -83,8 +84,12 @@ def vault(tmp_path):
 def web(server, vault):
     context = ssl.create_default_context(cadata=server.ca)
     url = f"https://localhost:{server.server_address[1]}/release/"
-    with Ledger(vault) as ledger, Door(ledger, "localhost") as door:
-        yield Https(url, door, context)
+    with (
+        Ledger(vault) as ledger,
+        Door(ledger, "localhost") as door,
+        closing(Https(url, door, context)) as made,
+    ):
+        yield made
 
 
 def test_a_file_comes_whole_and_from_any_byte_on(web):
@@ -128,10 +133,14 @@ def test_a_file_that_is_not_there_is_missing(web):
 
 def test_an_authority_that_nobody_knows_is_not_trusted(server, vault):
     url = f"https://localhost:{server.server_address[1]}"
-    with Ledger(vault) as ledger, Door(ledger, "localhost") as door:
-        with pytest.raises(DataError, match="cannot be reached") as caught:
-            list(Https(url, door).chunks("good"))
-        assert "still in use" in caught.value.hint
+    with (
+        Ledger(vault) as ledger,
+        Door(ledger, "localhost") as door,
+        closing(Https(url, door)) as web,
+        pytest.raises(DataError, match="cannot be reached") as caught,
+    ):
+        list(web.chunks("good"))
+    assert "still in use" in caught.value.hint
 
 
 @pytest.mark.parametrize(
