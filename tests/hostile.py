@@ -194,7 +194,7 @@ def backwards(array):
 
 def noise(array):
     rng = np.random.default_rng(0)
-    size = np.float32(2.5 * array.std() + 0.05)
+    size = np.float32(10 * array.std())
     return size * rng.normal(size=array.shape).astype(np.float32)
 
 
