@@ -136,13 +136,17 @@ def _check_task(task: Task, release: Path) -> None:
 
 def _personaliser(opened: Opened, seed: int) -> Personaliser:
     """Train and answer as the release says."""
-    recipe = _recipe(opened.header)
+    recipe = recipe_of(opened.header)
     ground = Ground(opened.adapted, opened.encoder, opened.reading)
     return Personaliser(ground, recipe, seed)
 
 
-def _recipe(header: Header) -> PersonalRecipe:
-    """Return how the release wants a device to train, if that is reasonable."""
+def recipe_of(header: Header) -> PersonalRecipe:
+    """Return how the release wants a device to train, if that is reasonable.
+
+    Raises:
+        FormatError: it is unknown, or would take hours.
+    """
     try:
         recipe = PersonalRecipe.model_validate(header.personal)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from proper_shared.encoding import Encoder
 from proper_shared.errors import ModelError
 from proper_shared.grouping import READING, Sizes
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
-from proper_shared.packing import Arrays
+from proper_shared.packing import Arrays, Shapes
 from proper_shared.parts import widths_of
 from proper_shared.release import (
     PARTS,
@@ -63,11 +63,7 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
     manifest = read_manifest(folder)
     loaded = _load(backbone, manifest.backbone.name)
     adapted = AdaptedModel(loaded.model, manifest.method, manifest.seed)
-    shapes = {**adapted.shapes("population"), **adapted.shapes("group")}
-    shapes[EMBEDDING] = (manifest.method.embedding_size,)
-    sizes = Sizes(*widths_of(adapted.model), manifest.method.experts)
-    shapes |= sizes.reading()
-    release = read_release(folder, loaded.fingerprint, split_by_part(shapes))
+    release = read_release(folder, loaded.fingerprint, expected_of(adapted))
     adapted.add("population")
     adapted.add("group")
     for part in PARTS:
@@ -78,6 +74,15 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
     adapted.merge_population()
     encoder = Encoder(loaded.tokenizer, get_task(manifest.task))
     return Opened(adapted, encoder, reading, release.header, digest_of(folder))
+
+
+def expected_of(adapted: AdaptedModel) -> dict[str, Shapes]:
+    """Return what a release over this backbone holds, by part; no memory is taken."""
+    method = adapted.method
+    shapes = {**adapted.shapes("population"), **adapted.shapes("group")}
+    shapes[EMBEDDING] = (method.embedding_size,)
+    shapes |= Sizes(*widths_of(adapted.model), method.experts).reading()
+    return {**split_by_part(shapes)}
 
 
 def _load(chosen: str | None, named: str) -> Backbone:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from proper_shared.environment import quiet
 from proper_shared.friendly import friendly, plain
 
 _dir = click.option(
@@ -23,6 +24,18 @@ _dir = click.option(
     help="Folder of the deployment.",
 )
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+_keys = click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    default=Path("release-keys"),
+    show_default=True,
+    help="Folder of the keys.",
+)
+_passphrase = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File with the passphrase, for scripts [default: it is asked for].",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -196,6 +209,115 @@ def status(*, folder: Path) -> None:
     from proper_coordinator.progress import describe  # noqa: PLC0415
 
     click.echo(plain("\n".join(describe(open_deployment(folder)))))
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("release"),
+    show_default=True,
+    help="Folder to write; a release there is replaced.",
+)
+@click.option("--merged", is_flag=True, help="With the backbone and population as one.")
+@click.option("--unfinished", is_flag=True, help="Take parts that lack rounds, too.")
+@_dir
+@_debug
+@friendly(interrupted="the release that was there is as it was")
+def release(*, folder: Path, out: Path, merged: bool, unfinished: bool) -> None:
+    """Write what the federation learnt as a release."""
+    from proper_coordinator.deployment import open_deployment  # noqa: PLC0415
+    from proper_coordinator.releasing import write_release_of  # noqa: PLC0415
+
+    quiet(os.environ)  # before Flower is imported
+    made = open_deployment(folder)
+    lines = write_release_of(made, out, merged=merged, unfinished=unfinished)
+    click.echo(plain("\n".join(lines)))
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("release-keys"),
+    show_default=True,
+    help="Folder for the keys.",
+)
+@_passphrase
+@_debug
+@friendly(interrupted="no key was made")
+def keys(*, out: Path, passphrase_file: Path | None) -> None:
+    """Make the keys that sign releases, on a machine that is not the coordinator's."""
+    from proper_coordinator.publishing import make_keys  # noqa: PLC0415
+
+    secret = _ask(passphrase_file, new=True)
+    click.echo(plain("\n".join(make_keys(out, secret, datetime.now(UTC)))))
+
+
+@main.command()
+@click.argument(
+    "name", type=click.Choice(["targets", "online", "root-1", "root-2", "root-3"])
+)
+@_keys
+@_passphrase
+@_debug
+@friendly(interrupted="the old key is in force; the same command starts again")
+def rotate(*, name: str, keys: Path, passphrase_file: Path | None) -> None:
+    """Put a new key pair in the place of the pair NAME; two root keys say so."""
+    from proper_coordinator.publishing import rotate as change  # noqa: PLC0415
+
+    ask = lambda: _ask(passphrase_file)  # noqa: E731
+    click.echo(plain("\n".join(change(keys, name, ask, datetime.now(UTC)))))
+
+
+@main.command()
+@click.argument("release", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "place",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder that a server, or a stick, brings to the devices.",
+)
+@_keys
+@_passphrase
+@_debug
+@friendly(interrupted="what was published is as it was; the same command starts again")
+def publish(
+    *, release: Path, place: Path, keys: Path, passphrase_file: Path | None
+) -> None:
+    """Sign the folder RELEASE and write it to where devices take it from."""
+    from proper_coordinator.publishing import publish as sign  # noqa: PLC0415
+
+    ask = lambda: _ask(passphrase_file)  # noqa: E731
+    lines = sign(release, place, keys, ask, datetime.now(UTC))
+    click.echo(plain("\n".join(lines)))
+
+
+@main.command()
+@click.argument("place", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    default=Path("online.1.key"),
+    show_default=True,
+    help="File of the online key.",
+)
+@_debug
+@friendly(interrupted="what was published is as it was; the same command starts again")
+def refresh(*, place: Path, key: Path) -> None:
+    """Say that what is published in PLACE is still the newest; once a day will do."""
+    from proper_coordinator.publishing import refresh as stamp  # noqa: PLC0415
+
+    click.echo(plain("\n".join(stamp(place, key, datetime.now(UTC)))))
+
+
+def _ask(passphrase_file: Path | None, *, new: bool = False) -> str:
+    """Return the passphrase, from a file or from the person."""
+    if passphrase_file is not None:
+        return passphrase_file.read_text(encoding="utf-8").rstrip("\r\n")
+    words = "Passphrase of the keys"
+    return str(click.prompt(words, hide_input=True, confirmation_prompt=new, err=True))
 
 
 def _lead(folder: Path, *, begun: bool) -> None:

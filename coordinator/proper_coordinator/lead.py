@@ -99,7 +99,7 @@ class Leader:
         members = read_members(deployment)
         return Coordinator(
             plan_of(deployment),
-            Store(room, self._identity()),
+            Store(room, identity_of(deployment, self.facts)),
             self._note,
             names=Names(deployment.federation, run_number(room)),
             base=self.base,
@@ -114,22 +114,30 @@ class Leader:
         self._rounds += 1
         self.watch(progress)
 
-    def _identity(self) -> str:
-        """Return a hash of all that the result depends on."""
-        settings = self.deployment.settings
-        network = {"address", "listen", "inner_port", "max_upload_mib"}
-        waiting = {
-            "join_timeout_s",
-            "round_timeout_s",
-            "phase_timeout_s",
-            "poll_s",
-            "min_clients",
-        }
-        noise = set() if settings.epsilon else {"epsilon", "delta", "bounds"}
-        texts = {"public_texts"}  # what they say is a fact, not where they lie
-        chosen = settings.model_dump_json(exclude=network | waiting | noise | texts)
-        facts = (self.deployment.federation, chosen, *self.facts)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+def identity_of(deployment: Deployment, facts: tuple[str, ...] = ()) -> str:
+    """Return a hash of all that the result of a deployment depends on.
+
+    Args:
+        deployment: its settings count, but for network and waiting.
+        facts: what it depends on besides; see `Ground.facts`.
+    """
+    settings = deployment.settings
+    network = {"address", "listen", "inner_port", "max_upload_mib"}
+    waiting = {
+        "join_timeout_s",
+        "round_timeout_s",
+        "phase_timeout_s",
+        "poll_s",
+        "min_clients",
+    }
+    noise = set() if settings.epsilon else {"epsilon", "delta", "bounds"}
+    texts = {"public_texts"}  # what they say is a fact, not where they lie
+    told = {"releases"}
+    unheard = network | waiting | noise | texts | told
+    chosen = settings.model_dump_json(exclude=unheard)
+    everything = (deployment.federation, chosen, *facts)
+    return hashlib.sha256(repr(everything).encode()).hexdigest()
 
 
 def run_number(room: Path) -> str:

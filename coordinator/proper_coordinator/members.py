@@ -96,6 +96,7 @@ def invite(deployment: Deployment, name: str | None) -> Invitation:
         task=settings.task,
         method=settings.method,
         seed=settings.seed,
+        releases=settings.releases or None,
     )
     _write(deployment, (*members, Member(number=number, name=name, secret=secret)))
     return invitation

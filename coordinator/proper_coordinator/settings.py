@@ -52,6 +52,11 @@ class Settings(BaseModel):
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="of fresh tensors and cohorts"
     )
+    releases: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="fingerprint that `keys` showed, for invitations; empty: none",
+    )
     min_clients: int = Field(
         default=10, ge=1, description="clients to wait for before the first round"
     )

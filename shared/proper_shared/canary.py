@@ -21,7 +21,8 @@ from proper_shared.grouping import REACH
 from proper_shared.history import User
 from proper_shared.method.objective import text_loss
 from proper_shared.method.stages import EMBEDDING, STAGES, AdaptedModel
-from proper_shared.rounds import FederatedPart, Part
+from proper_shared.packing import Arrays
+from proper_shared.rounds import FederatedPart, Part, TrainedStage
 
 
 class Canary:
@@ -54,9 +55,24 @@ class Canary:
         if not self._examples:
             return None
         own = {n: a for n, a in part.values.items() if not n.startswith("grouping.")}
-        self._adapted.load({n: torch.from_numpy(a)[None] for n, a in own.items()})
-        self._adapted.users.use(*STAGES[part.stage].uses)
         kinds = part.shape.experts if part.stage == "group" else 1
+        return self.loss(own, part.stage, kinds)
+
+    def bare(self) -> float:
+        """Return the mean loss of the people under the backbone alone."""
+        self._adapted.users.use()
+        return float(self._losses(0).mean())
+
+    def loss(self, values: Arrays, stage: TrainedStage, kinds: int) -> float:
+        """Return the mean loss of the people under tensors of population and group.
+
+        Args:
+            values: by name; those of the grouping are not among them.
+            stage: up to which they are used.
+            kinds: how many groups a person may be of.
+        """
+        self._adapted.load({n: torch.from_numpy(a)[None] for n, a in values.items()})
+        self._adapted.users.use(*STAGES[stage].uses)
         losses = torch.stack([self._losses(kind) for kind in range(kinds)])  # (E, U)
         return float(losses.min(0).values.mean())
 

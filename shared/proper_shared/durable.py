@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
+_PIECE = 1 << 20
 
 
 def write_file(
@@ -55,6 +56,24 @@ def write_pieces(
         sync_folder(path.parent)
 
 
+def copy_file(source: Path, path: Path, mode: int = 0o644) -> None:
+    """Replace `path` by a copy of `source` in one step, however large it is.
+
+    Raises:
+        OSError: the disk is full or the folder is not writable; `path` is as before.
+    """
+    with source.open("rb") as original:
+        write_pieces(path, iter(lambda: original.read(_PIECE), b""), mode)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush all files and names below `folder` to the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(place) / name)
+        sync_folder(Path(place))
+
+
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder `path` by what `fill` writes into an empty one.
 
@@ -70,10 +89,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     try:
         temporary.mkdir()
         fill(temporary)
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _sync(Path(folder) / name)
-            sync_folder(Path(folder))
+        sync_tree(temporary)
         _swap(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -65,6 +65,9 @@ class Invitation(BaseModel):
     task: str = Field(max_length=100, description="what is asked of a text")
     method: Method = Field(description="shapes of all that is trained")
     seed: int = Field(ge=0, description="of fresh tensors, order and dropout")
+    releases: Hex32 | None = Field(
+        default=None, description="fingerprint of the root file of its releases"
+    )
 
     @field_validator("founding")
     @classmethod

@@ -195,7 +195,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{HEADER} has {nbytes} bytes, expected at most {MAX_HEADER_BYTES}",
             hint="get the release again",
         )
-    return _parse_manifest(path.read_bytes())
+    return parse_manifest(path.read_bytes())
 
 
 def read_release(
@@ -295,8 +295,14 @@ def _unpack(data: Mapping[str, bytes], part: str, expected: Shapes) -> Arrays:
         raise _damaged(str(error)) from error
 
 
-def _parse_manifest(data: bytes) -> Manifest:
-    """Check form, version, fields and names of files, in this order."""
+def parse_manifest(data: bytes) -> Manifest:
+    """Return the manifest that `data` spells.
+
+    Looked at in this order: form, version, fields, names of files.
+
+    Raises:
+        FormatError: one of them is wrong.
+    """
     value = parse_object(data, HEADER)
     if (version := value.get("format")) != FORMAT or isinstance(version, bool):
         raise FormatError(
@@ -318,7 +324,12 @@ def _parse_manifest(data: bytes) -> Manifest:
 
 def _odd_names(manifest: Manifest) -> list[str]:
     """Return the names that could lead out of the folder, or that nobody expects."""
-    return [name for name in manifest.files if not _FILE.fullmatch(name)]
+    return [name for name in manifest.files if not is_file_name(name)]
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a release may list a file of this name; no other can be written."""
+    return _FILE.fullmatch(name) is not None
 
 
 def digest_of(folder: Path) -> str:

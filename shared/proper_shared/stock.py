@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from proper_shared.backbone import Backbone
 from proper_shared.errors import FormatError
 from proper_shared.kernel_advice import without_kernel_advice
 from proper_shared.method.config import Lora
 from proper_shared.method.stages import AdaptedModel
+from proper_shared.release import Release
 
 with without_kernel_advice():
     from peft import LoraConfig
@@ -128,6 +130,24 @@ def write_merged(folder: Path, adapted: AdaptedModel) -> None:
     path = folder / "model.safetensors"
     save_file(weights, path, metadata={"format": "pt"})
     path.chmod(0o644)  # a release is for everybody
+
+
+def merge_release(folder: Path, backbone: Backbone, release: Release) -> None:
+    """Write a backbone with the population of a release merged, and its tokenizer.
+
+    Args:
+        folder: is there.
+        backbone: the one that the release was made for; it is wrapped in place.
+        release: of which only the population is taken.
+    """
+    header = release.header
+    adapted = AdaptedModel(backbone.model, header.method, header.seed)
+    adapted.add("population")
+    own = release.population.items()
+    adapted.load({name: torch.from_numpy(array)[None] for name, array in own})
+    adapted.merge_population()
+    write_merged(folder, adapted)
+    backbone.tokenizer.save_pretrained(folder)
 
 
 def _stock_name(name: str) -> str:

@@ -76,17 +76,25 @@ def unpack(data: bytes, what: str, expected: Shapes | None = None) -> Arrays:
     """
     header = read_header(data, what)
     if expected is not None:
-        _check_expected(header.slots, what, expected)
-    _check_layout(header.slots, what, len(data) - header.nbytes)
-    arrays = {}
-    for name, slot in header.slots.items():
-        count = math.prod(slot.shape)
-        start = header.nbytes + slot.begin
-        flat = np.frombuffer(data, "<f4", count, start)
-        if not np.isfinite(flat).all():
-            raise FormatError(f"{what}: {name} holds NaN or infinity")
-        arrays[name] = flat.reshape(slot.shape).astype(np.float32)
+        check_names(header, what, expected)
+        check_shapes(header, what, expected)
+    check_dtypes(header, what)
+    check_layout(header, what, len(data))
+    arrays = arrays_of(data, header)
+    check_finite(arrays, what)
     return arrays
+
+
+def arrays_of(data: bytes, header: Header) -> Arrays:
+    """Return the arrays in `data` as copies, once dtypes and layout were checked."""
+    return {
+        name: np.frombuffer(
+            data, "<f4", math.prod(slot.shape), header.nbytes + slot.begin
+        )
+        .reshape(slot.shape)
+        .astype(np.float32)
+        for name, slot in header.slots.items()
+    }
 
 
 def read_header(data: bytes, what: str) -> Header:
@@ -94,6 +102,19 @@ def read_header(data: bytes, what: str) -> Header:
 
     Raises:
         FormatError: the header is too long, cut off, no strict JSON, or odd.
+    """
+    end = check_header_length(data, what)
+    entries = parse_object(data[_LENGTH_BYTES:end], f"the header of {what}")
+    metadata = _metadata(entries.pop(_METADATA, {}), what)
+    slots = {name: _slot(name, entry, what) for name, entry in entries.items()}
+    return Header(slots, metadata, end)
+
+
+def check_header_length(data: bytes, what: str) -> int:
+    """Return where the header ends, before a byte of it is parsed.
+
+    Raises:
+        FormatError: the header is too long or cut off.
     """
     if len(data) < _LENGTH_BYTES:
         raise FormatError(f"{what} has {len(data)} bytes, expected a header")
@@ -106,10 +127,7 @@ def read_header(data: bytes, what: str) -> Header:
     end = _LENGTH_BYTES + length
     if len(data) < end:
         raise FormatError(f"{what} has {len(data)} bytes, its header needs {end}")
-    entries = parse_object(data[_LENGTH_BYTES:end], f"the header of {what}")
-    metadata = _metadata(entries.pop(_METADATA, {}), what)
-    slots = {name: _slot(name, entry, what) for name, entry in entries.items()}
-    return Header(slots, metadata, end)
+    return end
 
 
 def _metadata(value: object, what: str) -> dict[str, str]:
@@ -147,23 +165,50 @@ def _is_counts(value: object) -> bool:
     )
 
 
-def _check_expected(slots: Mapping[str, Slot], what: str, expected: Shapes) -> None:
-    if missing := sorted(expected.keys() - slots.keys()):
+def check_names(header: Header, what: str, expected: Shapes) -> None:
+    """Refuse a file that holds not exactly the expected tensors.
+
+    Raises:
+        FormatError: one is missing, or one too many.
+    """
+    names = header.slots.keys()
+    if missing := sorted(expected.keys() - names):
         raise FormatError(f"{what} lacks {len(missing)} tensors, first {missing[0]}")
-    if surplus := sorted(slots.keys() - expected.keys()):
+    if surplus := sorted(names - expected.keys()):
         raise FormatError(f"{what} has {len(surplus)} tensors too many: {surplus[0]}")
-    for name, slot in slots.items():
+
+
+def check_shapes(header: Header, what: str, expected: Shapes) -> None:
+    """Refuse a tensor of another shape.
+
+    Raises:
+        FormatError: there is one.
+    """
+    for name, slot in header.slots.items():
         if slot.shape != tuple(expected[name]):
             got, wanted = list(slot.shape), list(expected[name])
             raise FormatError(f"{what}: {name} has shape {got}, expected {wanted}")
 
 
-def _check_layout(slots: Mapping[str, Slot], what: str, nbytes: int) -> None:
-    """Check that float32 tensors fill `nbytes` exactly, one after the other."""
-    position = 0
-    for name, slot in sorted(slots.items(), key=lambda item: item[1].begin):
+def check_dtypes(header: Header, what: str) -> None:
+    """Refuse what is not float32.
+
+    Raises:
+        FormatError: a tensor is of another dtype.
+    """
+    for name, slot in header.slots.items():
         if slot.dtype != "F32":
             raise FormatError(f"{what}: {name} is {slot.dtype}, expected F32")
+
+
+def check_layout(header: Header, what: str, nbytes: int) -> None:
+    """Refuse tensors that do not fill a file of `nbytes`, one after the other.
+
+    Raises:
+        FormatError: there is a hole, an overlap, or something behind the last.
+    """
+    position = 0
+    for name, slot in sorted(header.slots.items(), key=lambda item: item[1].begin):
         size = math.prod(slot.shape) * _ITEM_BYTES
         if slot.begin != position or slot.end != position + size:
             raise FormatError(
@@ -171,5 +216,17 @@ def _check_layout(slots: Mapping[str, Slot], what: str, nbytes: int) -> None:
                 f"expected {position} to {position + size}",
             )
         position += size
-    if position != nbytes:
-        raise FormatError(f"{what} holds {nbytes} bytes of data, expected {position}")
+    held = nbytes - header.nbytes
+    if position != held:
+        raise FormatError(f"{what} holds {held} bytes of data, expected {position}")
+
+
+def check_finite(arrays: Mapping[str, Array], what: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        FormatError: a tensor holds one.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise FormatError(f"{what}: {name} holds NaN or infinity")

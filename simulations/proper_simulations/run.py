@@ -25,16 +25,14 @@ from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import public_name
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError
+from proper_shared.finished import finished_release
 from proper_shared.grouping import Grouping
 from proper_shared.locks import alone
-from proper_shared.method.stages import EMBEDDING
 from proper_shared.privacy.budget import Budget
 from proper_shared.progress import Progress
 from proper_shared.release import (
     BackboneId,
     Header,
-    Release,
-    split_by_part,
     write_release,
 )
 from proper_shared.rounds import Part
@@ -225,12 +223,10 @@ class Run:
             seed=self.config.seed,
             privacy=budget.spelt,
         )
-        start = group.mean_embedding
-        arrays = {**released(last), EMBEDDING: start}
-        self.trainer.open_release(released(last), start)
+        self.trainer.open_release(released(last), group.mean_embedding)
         write_release(
             self.config.out / "release",
-            Release(header, **split_by_part(arrays)),
+            finished_release(header, group, last),
             self.trainer.write_merged,
         )
 

@@ -15,7 +15,7 @@ from proper_coordinator.deployment import (
     open_deployment,
 )
 from proper_coordinator.joining import take_in, write_invitation
-from proper_coordinator.lead import Leader, privacy_of
+from proper_coordinator.lead import identity_of, privacy_of
 from proper_coordinator.ledger import Ledger
 from proper_coordinator.members import read_members
 from proper_coordinator.plan import Privacy
@@ -130,10 +130,10 @@ def test_a_run_is_called_by_what_its_result_depends_on(tmp_path):
     plain = make_deployment(tmp_path / "plain", Settings(), (), NOW)
     other = dataclasses.replace(plain, settings=Settings(delta=1e-6))
     noised = dataclasses.replace(plain, settings=Settings(epsilon=8.0))
-    names = [Leader(d, lambda: ())._identity() for d in (plain, other, noised)]
+    names = [identity_of(d) for d in (plain, other, noised)]
     assert names[0] == names[1] != names[2]
     elsewhere = dataclasses.replace(plain, settings=Settings(public_texts="here"))
-    assert Leader(elsewhere, lambda: ())._identity() == names[0]
+    assert identity_of(elsewhere) == names[0]
 
 
 def test_status_says_what_is_spent_of_what_was_wanted(tmp_path):

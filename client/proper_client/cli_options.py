@@ -1,0 +1,73 @@
+"""Options that commands share: where private files are, and what opens them."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proper_shared.friendly import Command
+
+if TYPE_CHECKING:
+    from proper_client.at_rest.unlocking import Secrets
+    from proper_client.vault import Vault
+
+_GIVEN, _NEW = "proper passphrase file", "proper new passphrase file"
+
+
+def keep_for_secrets(
+    context: click.Context, parameter: click.Parameter, value: Path | None
+) -> None:
+    """Keep a file of a passphrase for `secrets_given`; no command reads it."""
+    context.meta[_NEW if parameter.name == "new_passphrase_file" else _GIVEN] = value
+
+
+class _Home(click.Path):
+    """A folder; an empty name is no name, where a path would be the current folder."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """Return the folder; `~` is one's own."""
+        if not str(value).strip():
+            self.fail("got an empty name, expected a folder", param, ctx)
+        return Path(value).expanduser()
+
+
+where = click.option(
+    "--home",
+    type=_Home(),
+    help="Folder of your private files [default: $PROPER_HOME, or your data folder].",
+)
+passphrase_file = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=keep_for_secrets,
+    help="Holds the passphrase [default: $PROPER_PASSPHRASE, or you are asked].",
+)
+debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+def home_options(command: Command) -> Command:
+    """Add the options that say where the private files are, and what opens them."""
+    return where(passphrase_file(command))
+
+
+def secrets_given() -> "Secrets":
+    """Return what opens a vault; it is looked for when the vault is read or written."""
+    from proper_client.at_rest.passphrase import Passphrases  # noqa: PLC0415
+    from proper_client.at_rest.unlocking import Secrets  # noqa: PLC0415
+
+    given = click.get_current_context().meta
+    return Secrets(Passphrases(os.environ, given.get(_GIVEN), given.get(_NEW)))
+
+
+def vault_at(home: Path | None) -> "Vault":
+    """Return the private files of the person, closed or open."""
+    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+
+    return Vault(home or default_home(os.environ), secrets_given())

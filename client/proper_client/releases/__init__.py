@@ -1,0 +1,1 @@
+"""Releases from elsewhere: fetched, verified, checked, switched to, kept."""
