@@ -6,7 +6,7 @@ control     ledger, policy
 """
 
 import os
-import signal
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -195,15 +195,15 @@ def participate(
     *, history: Path | None, backbone: str | None, once: bool, home: Path | None
 ) -> None:
     """Take part in the federation until Ctrl-C; your history stays here."""
+    from proper_client.stopping import heed_signals  # noqa: PLC0415
     from proper_shared.environment import quiet  # noqa: PLC0415
 
     quiet(os.environ)  # before Flower is imported
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    heed_signals(stop := threading.Event())
     from proper_client.device import Device, site_of  # noqa: PLC0415
 
     vault = vault_at(home)
-    device = Device(vault, site_of(vault, history, backbone))
+    device = Device(vault, site_of(vault, history, backbone), stop)
     click.echo("taking part; Ctrl-C ends it")
     click.echo(f"answered {device.participate(once=once)} messages")
 

@@ -271,12 +271,16 @@ class Participant:
     def _answer(
         self, seat: int, session: Session, request: bytes, context: Context
     ) -> RecordDict:
-        """Answer from a session; one that refuses is over, and its secrets are gone."""
+        """Answer from a session; one that refuses is over, and its secrets are gone.
+
+        The answer is made first: a request that nobody can answer costs nothing. What
+        it costs is on the disk before it is returned.
+        """
         try:
+            answer = session.contribution.answer(request)
             if self._gate is not None and session.terms is not None:
                 self._gate.leaving(session.terms, request)
-            answer = session.contribution.answer(request)
-        except ProtocolError:
+        except BaseException:  # a full disk too: what was made must not be answered on
             session.contribution.abort()
             raise
         if session.memory is not None and session.contribution.done:

@@ -13,6 +13,7 @@ import ssl
 import httpx
 
 from proper_client.ledger import Door
+from proper_client.ledger_amounts import NothingLeftError
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_shared.secagg.checks import Refusal
 
@@ -79,7 +80,11 @@ class Gate:
 
     def _ask(self, request: httpx.Request, limit: int) -> httpx.Response:
         """Send, and read at most `limit` bytes of the answer."""
-        response = self._wire.send(request, stream=True, follow_redirects=False)
+        try:
+            response = self._wire.send(request, stream=True, follow_redirects=False)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            # No connection, or nobody there whom we trust: no body was ever sent.
+            raise NothingLeftError(error) from error
         try:
             content = _read(response, limit)
         finally:

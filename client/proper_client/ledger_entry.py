@@ -21,6 +21,7 @@ from proper_shared.rounds import Order
 from proper_shared.strict_json import parse_object
 
 NAME = "ledger"
+UNSENT = "unsent"  # a line that gives back one message
 LONGEST_WORDS = 300
 _NOTHING = "0" * 64  # stands before the first line
 
@@ -74,11 +75,12 @@ class Entry(BaseModel):
     Attributes:
         time: UTC, ISO 8601 with milliseconds.
         purpose: see `Purpose`.
-        nbytes: what left; below 0 where a part of what was reserved is given back.
+        nbytes: what left; below 0 where what a line above said did not leave.
         coordinator: whom it went to, or who asked for what was refused.
         sha256: of the bytes; of all messages together where there are several.
-        count: messages of a line that gives back.
-        name: of a refusal; `reserved`, `settled` or `torn-line` of the ledger's own.
+        count: messages of a line that settles; refusals, where it stands for several.
+        name: of a refusal; `reserved`, `settled`, `unsent` or `torn-line` of the
+            ledger's own.
         words: of a refusal or a note.
         run, serial, attempt, stage: see `Place`.
         prev: SHA-256 of the line before.
@@ -118,10 +120,19 @@ class Entry(BaseModel):
             raise FormatError("got a line of the ledger with odd fields") from None
 
     @property
+    def refusals(self) -> int:
+        """How many refusals the line stands for."""
+        if self.purpose != Purpose.REFUSAL:
+            return 0
+        return 1 if self.count is None else self.count
+
+    @property
     def messages(self) -> int:
-        """How many messages the line stands for."""
+        """How many messages the line stands for; -1 takes one back."""
         if self.purpose in {Purpose.REFUSAL, Purpose.NOTE} or self.name == "reserved":
             return 0
+        if self.name == UNSENT:
+            return -1
         return 1 if self.count is None else self.count
 
 

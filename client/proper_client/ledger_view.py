@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from proper_client.ledger_entry import Damage, Entry, Purpose, read_ledger
+from proper_client.ledger_entry import UNSENT, Damage, Entry, Purpose, read_ledger
 from proper_client.vault import Vault
 from proper_shared.friendly import one_line
 
@@ -24,6 +24,7 @@ class Totals:
     """What left by coordinator and purpose; fed one line after the other."""
 
     nbytes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reserved: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)
     refusals: int = 0
     damaged: int = 0
@@ -35,11 +36,20 @@ class Totals:
         if isinstance(line, Damage):
             self.damaged += 1
             return
-        self.refusals += line.purpose == Purpose.REFUSAL
+        self.refusals += line.refusals
         if line.nbytes or line.messages:
             key = (line.coordinator, line.purpose)
             self.nbytes[key] += line.nbytes
             self.messages[key] += line.messages
+            self._reserve(key, line)
+
+    def _reserve(self, key: tuple[str, str], line: Entry) -> None:
+        """Keep what is reserved until it is settled; after a crash it never is."""
+        open_ones = self.reserved.setdefault(key, [])
+        if line.name == "reserved":
+            open_ones.append(line.nbytes)
+        elif line.name == "settled" and open_ones:
+            open_ones.pop()  # the newest: a process settles its own
 
 
 def table(vault: Vault, last: int | None, *, refusals: bool) -> list[str]:
@@ -103,11 +113,13 @@ def _row(line: Line) -> list[str]:
         return _wrapped(f"! line {line.line} is damaged: {line.words}", " " * 2)
     time = line.time[:19].replace("T", " ")
     if line.purpose in {Purpose.REFUSAL, Purpose.NOTE}:
-        first = f"{time}  {line.purpose}: {line.name}{_round(line)}{_to(line)}"
+        times = f", {line.count:,} times" if line.count is not None else ""
+        about = f"{times}{_round(line)}{_to(line)}"
+        first = f"{time}  {line.purpose}: {line.name}{about}"
         return [*_wrapped(first, _INDENT), *_wrapped(f"{_INDENT}{line.words}", _INDENT)]
     what = (line.sha256 or "")[:10]
-    if line.name == "reserved":
-        what = "reserved"
+    if line.name in {"reserved", UNSENT}:
+        what = line.name
     row = f"{time:<21}{line.purpose:<15}{line.nbytes:>12,}  {what:<12}"
     about = line.coordinator + _round(line)
     if line.count is not None:
@@ -132,15 +144,26 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(one_line(text), WIDTH, subsequent_indent=indent)
 
 
+def _sum(totals: Totals, key: tuple[str, str], nbytes: int) -> list[str]:
+    """Return what left for one purpose, and apart from it what may have."""
+    reserved = sum(totals.reserved.get(key, []))
+    messages, lines = totals.messages[key], []
+    if messages or nbytes != reserved:
+        noun = "message" if messages == 1 else "messages"
+        sent = f"{nbytes - reserved:>18,} bytes in {messages:,} {noun}"
+        lines.append(f"  {key[1]:<15}{sent}")
+    if reserved:
+        lines.append(f"  {key[1]:<15}{reserved:>18,} bytes at most, reserved")
+    return lines
+
+
 def _sums(totals: Totals) -> list[str]:
     lines = []
     for coordinator in sorted({who for who, _ in totals.nbytes}):
         lines += _wrapped(f"left for {coordinator}", "  ")
         own = {k[1]: n for k, n in totals.nbytes.items() if k[0] == coordinator}
         for purpose, nbytes in sorted(own.items(), key=lambda item: -item[1]):
-            messages = totals.messages[coordinator, purpose]
-            noun = "message" if messages == 1 else "messages"
-            lines.append(f"  {purpose:<15}{nbytes:>18,} bytes in {messages:,} {noun}")
+            lines += _sum(totals, (coordinator, purpose), nbytes)
     everything = sum(totals.nbytes.values())
     lines.append(f"in all {everything:,} bytes, {totals.refusals:,} refusals")
     if totals.damaged:

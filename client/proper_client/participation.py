@@ -4,8 +4,9 @@ One process: it looks for messages, answers those that are ours, and waits out w
 happens to the network or the coordinator. What decides about answers is elsewhere (see
 `flower`, `policy`); here is the loop around it.
 
-Covered: a coordinator that is away or starts anew, a run that ended meanwhile, a device
-that is not admitted (yet), messages of unknown kinds; Ctrl-C at any moment.
+Covered: a coordinator that is away, starts anew or answers nonsense, a run that ended
+meanwhile, a device that is not admitted (yet), messages of unknown kinds; Ctrl-C at any
+moment. What the heart of a client cannot wait out ends the loop, by its name.
 Not covered: a message that a killed process had already fetched is not fetched again;
 the device is then a drop-out of that round.
 """
@@ -29,6 +30,8 @@ from proper_client.resident import (
     NotYetError,
     UnknownHereError,
 )
+from proper_shared.errors import ProtocolError
+from proper_shared.friendly import one_line
 from proper_shared.secagg.checks import Refusal
 
 KINDS = frozenset({"query", "train"})
@@ -83,6 +86,7 @@ class Participation:
     poll_s: float = 0.25
     idle_s: float = 30.0
     _state: RecordDict = field(default_factory=RecordDict)
+    _fault: Exception | None = None  # of the heart
 
     def run(
         self, *, once: bool = False, arrived: Callable[[int], None] = lambda _: None
@@ -96,15 +100,21 @@ class Participation:
         Raises:
             ConfigError: the ledger cannot be written.
         """
-        self._again(lambda: arrived(self.fleet.arrive()))
         heart = threading.Thread(target=self._beat, daemon=True)
-        heart.start()
+        answered = 0
         try:
-            return self._serve(once=once)
+            if not self.stop.is_set():
+                self._again(lambda: arrived(self.fleet.arrive()))
+                heart.start()
+                answered = self._serve(once=once)
         finally:
             self.stop.set()
-            heart.join()
+            if heart.is_alive():
+                heart.join()
             self.fleet.leave()
+        if self._fault is not None:
+            raise self._fault
+        return answered
 
     def _serve(self, *, once: bool) -> int:
         """Look for messages and answer them."""
@@ -124,12 +134,8 @@ class Participation:
         try:
             return self._again(self.fleet.look)
         except Refusal as refusal:
-            self._refuse(refusal)
+            self.door.refuse_again(refusal)
             return None
-
-    def _refuse(self, refusal: Refusal) -> None:
-        _log.warning("refused: %s (%s)", refusal, refusal.name)
-        self.door.refuse(refusal)
 
     def _handle(self, letter: Letter) -> int:
         """Answer one message, or refuse it; return 1 if it was answered."""
@@ -139,7 +145,7 @@ class Participation:
                 return 0
             reply = self._reply(message, letter.run_id)
         except Refusal as refusal:
-            self._refuse(refusal)
+            self.door.refuse(refusal)
             reply = Message(Error(REFUSED, "refused"), reply_to=letter.header)
         except GoneError as error:
             _log.info("a message came to nothing: %s", error)
@@ -177,8 +183,11 @@ class Participation:
         purpose, place = self.sort(letter.header, reply)
         try:
             self._again(lambda: self.fleet.reply(reply, purpose, place))
-        except (GoneError, Refusal) as error:
+        except GoneError as error:
             _log.info("a reply came to nothing: %s", error)
+            return 0
+        except Refusal as refusal:
+            self.door.refuse(refusal)
             return 0
         return 1 if not reply.has_error() else 0
 
@@ -200,6 +209,8 @@ class Participation:
             self.fleet.arrive()
         except (AwayError, UnknownHereError) as error:
             _log.debug("not yet: %s", error)
+        except Refusal as refusal:
+            self.door.refuse_again(refusal)
 
     def _say(self, error: AwayError | UnknownHereError, tries: int) -> None:
         """Say what is wrong, once, and what to do about it."""
@@ -207,13 +218,23 @@ class Participation:
             _log.debug("%s", error)
         elif tries in {0, len(PAUSES_S)}:
             hint = f" ({error.hint})" if error.hint else ""
-            _log.warning("%s; trying again%s", error, hint)
+            _log.warning("%s; trying again%s", one_line(str(error)), hint)
 
     def _beat(self) -> None:
         """Say now and then that this device is there, while it may be training."""
-        while not self.stop.wait(BEAT_S):
-            try:
-                if not self.fleet.beat():
-                    _log.debug("the coordinator forgot this device")
-            except AwayError as error:
-                _log.debug("no heartbeat: %s", error)
+        try:
+            while not self.stop.wait(BEAT_S):
+                self._beat_once()
+        except Exception as error:  # noqa: BLE001  it is raised where it is seen
+            self._fault = error
+            self.stop.set()
+
+    def _beat_once(self) -> None:
+        """Say that this device is there; the next time may go better than this one."""
+        try:
+            if not self.fleet.beat():
+                _log.debug("the coordinator forgot this device")
+        except Refusal as refusal:
+            self.door.refuse_again(refusal)
+        except ProtocolError as error:
+            _log.debug("no heartbeat: %s", error)

@@ -39,20 +39,18 @@ from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
-    get_object_head_values_from_object_content,
     get_object_id,
     get_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
-from flwr.supercore.interceptors.http.runtime_version import (
-    RuntimeVersionHttpInterceptor,
-)
+from flwr.supercore.interceptors.http.utils import add_headers
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
+from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from proper_client.gate import Gate
+from proper_client.inflating import inflate, kind_of
 from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_shared.bundle import EMPTY_BUNDLE_SHA256
@@ -64,9 +62,6 @@ HEARTBEAT_S = 10.0  # the shortest that a SuperLink takes; two missed, and we ar
 MIB = 2**20
 MAX_OBJECTS = 4096  # of one message
 APP = "flwr-serverapp"  # the kind of task that leads us
-OBJECTS = frozenset(
-    ("Message", "RecordDict", "ConfigRecord", "ArrayRecord", "Array", "ArrayChunk")
-)
 NOT_ADMITTED = (
     "send the coordinator your enrolment.json, and see whether the clock here is right"
 )
@@ -80,7 +75,8 @@ class Seat:
         address: host and port of the coordinator.
         ca_certificate: PEM, the only authority that is trusted.
         node_key: of this device, as the coordinator admitted it.
-        max_object_nbytes: largest object that is fetched.
+        max_object_nbytes: most that is fetched of one message, and that its arrays
+            may have.
     """
 
     address: str
@@ -128,6 +124,24 @@ class GoneError(ProtocolError):
     """The run that a message belongs to has ended; there is nobody to answer."""
 
 
+class _Version:
+    """Says which Flower this is, as a SuperLink wants to know.
+
+    Flower's own does that too, and ends the program where an answer asks it to.
+    """
+
+    def __init__(self) -> None:
+        found = RuntimeVersionMetadata.from_local_component("SuperNode")
+        self._headers = dict(found.as_metadata())
+
+    def intercept(
+        self, context: ProtobufRequestContext, call_next: ProtobufCall
+    ) -> httpx.Response:
+        """Pass a request on, with the version in its headers."""
+        add_headers(context.request, self._headers)
+        return call_next(context)
+
+
 class _LastStop:
     """Hands each request to the gate instead of to Flower's own connection."""
 
@@ -162,7 +176,7 @@ class Fleet:
         self._calls = FleetHttpClient(
             f"https://{seat.address}",
             interceptors=[
-                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                _Version(),
                 NodeAuthHttpInterceptor(seat.node_key, seat.node_key.public_key()),
                 _LastStop(self._gate),
             ],
@@ -179,7 +193,7 @@ class Fleet:
             return int(self._node.node_id)
         key = public_pem(self._seat.node_key.public_key())
         request = ActivateNodeRequest(public_key=key, heartbeat_interval=HEARTBEAT_S)
-        with _explained():
+        with _explained(AwayError):
             self._node = Node(node_id=self._calls.ActivateNode(request).node_id)
         return int(self._node.node_id)
 
@@ -193,18 +207,21 @@ class Fleet:
             node=self._node, heartbeat_interval=HEARTBEAT_S
         )
         try:
-            with _explained():
+            with _explained(AwayError):
                 return bool(self._calls.SendNodeHeartbeat(request).success)
         except UnknownHereError:
             return False
 
     def leave(self) -> None:
-        """Say goodbye, where anybody listens, and close the connections."""
-        with contextlib.suppress(ProtocolError), _explained():
-            request = DeactivateNodeRequest(node_id=self._node.node_id)
-            self._calls.DeactivateNode(request)
-        self._calls.close()
-        self._gate.close()
+        """Say goodbye, if we are there, and close the connections."""
+        try:
+            if self._node.node_id:
+                with contextlib.suppress(ProtocolError), _explained():
+                    request = DeactivateNodeRequest(node_id=self._node.node_id)
+                    self._calls.DeactivateNode(request)
+        finally:
+            self._calls.close()
+            self._gate.close()
 
     def look(self) -> Letter | None:
         """Return the next message without its content, if there is one.
@@ -213,13 +230,13 @@ class Fleet:
             Refusal: its header is none; it will not come again.
             UnknownHereError, AwayError: as they say.
         """
-        with _explained():
+        with _explained(AwayError):
             found = self._calls.PullMessages(PullMessagesRequest(node=self._node))
         if not found.messages_list or not found.message_object_trees:
             return None
         try:
             header = message_from_proto(found.messages_list[0])
-        except ValueError:  # Flower's own check of the fields
+        except Exception:  # noqa: BLE001  Flower's own checks, or what slips them
             kind = found.messages_list[0].metadata.message_type[:40]
             raise Refusal("unknown-message", f"got an odd {kind!r} message") from None
         return Letter(header, found.message_object_trees[0])
@@ -262,16 +279,8 @@ class Fleet:
         for name in names:
             if name not in have:
                 have[name] = self._fetch(letter.run_id, name)
-        contents, self._fetched = have, {}
-        try:
-            message = inflate_object_from_contents(letter.tree.object_id, contents)
-        except (KeyError, ValueError, TypeError) as error:
-            kind = type(error).__name__
-            raise Refusal(
-                "odd-objects", f"got objects that do not fit: {kind}"
-            ) from None
-        if not isinstance(message, Message):
-            raise Refusal("odd-objects", "got objects that are no message")
+        self._fetched = {}
+        message = inflate(letter.tree.object_id, have, self._seat.max_object_nbytes)
         message.metadata.__dict__["_message_id"] = letter.tree.object_id
         return message
 
@@ -336,9 +345,7 @@ class Fleet:
         if get_object_id(content) != name:
             raise Refusal("odd-objects", f"got another object than {name[:12]}")
         self._gate.left -= len(content)
-        kind = get_object_head_values_from_object_content(content)[0]
-        if kind not in OBJECTS:
-            raise Refusal("odd-objects", f"got an object of kind {kind[:40]!r}")
+        kind_of(content)  # before any more is fetched
         return bytes(content)
 
 
@@ -350,8 +357,13 @@ def _names(tree: ObjectTree) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Say what an error of the wire means for this device."""
+def _explained(gone: type[ProtocolError] = GoneError) -> Iterator[None]:
+    """Say what an error of the wire means for this device.
+
+    Args:
+        gone: what it means that something is not there; of a call that belongs to no
+            run it is the coordinator that is not itself.
+    """
     try:
         yield
     except httpx.TransportError as error:
@@ -363,7 +375,7 @@ def _explained() -> Iterator[None]:
             raise UnknownHereError(words, hint=NOT_ADMITTED) from error
         if status >= 500 or status == 429:
             raise AwayError(words) from error
-        raise GoneError(words) from error
+        raise gone(words) from error
     except ValueError as error:  # Flower's word for an answer that is no answer
         raise Refusal(
             "odd-answer", f"got an answer that is none: {error}"[:200]

@@ -89,7 +89,7 @@ class Gate(Protocol):
         ...
 
     def leaving(self, terms: Terms, request: bytes) -> None:
-        """Note what the answer to this request is, before it is made.
+        """Note what the answer to this request is: it was made, and leaves next.
 
         Raises:
             ProtocolError: it must not leave.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from proper_client.ledger import RESERVED_NBYTES, Door, Ledger
+from proper_client.ledger_amounts import NothingLeftError
 from proper_client.ledger_entry import (
     Damage,
     Entry,
@@ -287,3 +288,112 @@ def test_each_line_is_one_json_object(vault, ledger):
     Door(ledger, WHERE).send(b"x", Purpose.JOIN, len)
     for line in file_of(vault).read_text().splitlines():
         assert json.loads(line)["purpose"] == "join"
+
+
+# What could not leave, what comes again, what is interrupted
+
+
+class UnreachableError(Exception):
+    pass
+
+
+def nobody(_):
+    raise NothingLeftError(UnreachableError("nobody is there"))
+
+
+def test_what_could_not_leave_is_given_back_however_often_it_was_tried(vault, ledger):
+    wire = Wire(vault)
+    with Door(ledger, WHERE) as door:
+        for _ in range(50):
+            for data, purpose in ((b"vector", Purpose.SHARE), (b"?", Purpose.POLL)):
+                with pytest.raises(UnreachableError, match="nobody is there"):
+                    door.send(data, purpose, nobody, PLACE)
+        door.send(b"vector", Purpose.SHARE, wire, PLACE)  # at last, under its line
+        door.send(b"?", Purpose.POLL, wire)
+        assert wire.known[-1] >= sum(map(len, wire.sent))
+        assert len(entries(vault)) == 2
+        with pytest.raises(UnreachableError):
+            door.send(b"other", Purpose.AGREE, nobody)
+    assert bytes_in(vault) == sum(map(len, wire.sent)) == 7
+    assert sum(e.messages for e in entries(vault)) == 2
+    assert [e.name for e in entries(vault)].count("unsent") == 1
+    assert hashlib.sha256(b"?").hexdigest() in {e.sha256 for e in entries(vault)}
+
+
+def test_another_message_does_not_leave_under_the_line_of_one_that_could_not(
+    vault, ledger
+):
+    wire, door = Wire(vault), Door(ledger, WHERE)
+    for data, purpose, place in (
+        (b"vector", Purpose.SHARE, PLACE),
+        (b"vectox", Purpose.SHARE, PLACE),
+        (b"vector", Purpose.AGREE, PLACE),
+        (b"vector", Purpose.SHARE, Place("ab" * 16, 8, 0, "population")),
+    ):
+        with pytest.raises(UnreachableError):
+            door.send(b"vector", Purpose.SHARE, nobody, PLACE)
+        door.send(data, purpose, wire, place)
+        last = [e for e in entries(vault) if e.name is None][-1]
+        assert last.sha256 == hashlib.sha256(data).hexdigest()
+        assert (last.purpose, last.serial) == (purpose, place.serial)
+        assert bytes_in(vault) == sum(map(len, wire.sent))
+
+
+def test_a_reserve_is_settled_when_the_last_of_its_messages_has_landed(vault, ledger):
+    data, late = bytes(1000), []
+    with Door(ledger, WHERE) as door:
+
+        def slow(_):  # meanwhile others use the reserve up
+            late.extend(door.send(data, Purpose.POLL, bytes) for _ in range(8))
+
+        door.send(data, Purpose.POLL, slow)
+    assert bytes_in(vault) == 9000
+    assert sum(e.messages for e in entries(vault)) == 9
+
+
+def test_ctrl_c_while_a_line_is_written_is_no_other_error(vault, monkeypatch):
+    wire, sync = Wire(vault), os.fsync
+
+    def interrupted(_):
+        monkeypatch.setattr(os, "fsync", sync)
+        raise KeyboardInterrupt
+
+    def run():
+        with Ledger(vault) as ledger, Door(ledger, WHERE) as door:
+            door.send(bytes(50), Purpose.POLL, wire)
+            monkeypatch.setattr(os, "fsync", interrupted)
+            door.send(bytes(500), Purpose.JOIN, wire)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert [len(data) for data in wire.sent] == [50]
+    assert bytes_in(vault) == 50 + 500  # the reserve is settled; that line may say more
+    assert not [e for e in entries(vault) if isinstance(e, Damage)]
+
+
+def test_a_refusal_on_each_poll_has_a_line_an_hour_and_each_is_counted(vault, ledger):
+    moment = 0.0
+    with Door(ledger, WHERE, lambda: moment) as door:
+        for number in range(10_000):
+            moment = number * 0.5
+            door.refuse_again(Refusal("redirection", f"got answer {number}"))
+            if number % 1000 == 0:
+                door.refuse_again(Refusal("compressed", "got a compressed one"))
+    found = entries(vault)
+    assert len(found) == 2 * 3  # the first, after an hour, at the end
+    for name, count in (("redirection", 10_000), ("compressed", 10)):
+        own = [e for e in found if e.name == name]
+        assert sum(e.refusals for e in own) == count
+        assert own[0].count is None
+    assert bytes_in(vault) == sum(e.messages for e in found) == 0
+
+
+def test_why_something_is_refused_is_said_once_for_each_reason(ledger, caplog):
+    door = Door(ledger, WHERE)
+    for number in range(3):
+        door.refuse(Refusal("small-cohort", f"got {number}\x1b[2J, expected 10"))
+        door.refuse_again(Refusal("redirection", "got an answer that leads elsewhere"))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert said[0].startswith("refused: got 0\\x1b[2J, expected 10 (small-cohort; ")
+    assert "ledger --refusals" in said[0]

@@ -127,3 +127,28 @@ def test_the_policy_is_shown_and_a_mistake_in_it_is_two_lines(vault):
         "error: policy.toml has the unknown key 'min_cohrt'",
         "hint: did you mean 'min_cohort'?",
     ]
+
+
+def test_what_is_reserved_stands_apart_from_what_left(vault):
+    with Ledger(vault) as ledger:
+        Door(ledger, "here").send(bytes(30), Purpose.POLL, len)  # as after a crash
+        with Door(ledger, "here") as door:
+            for _ in range(3):
+                door.send(bytes(20), Purpose.POLL, len)
+        Door(ledger, "here").send(bytes(9), Purpose.HEARTBEAT, len)
+    assert show(vault).splitlines()[-5:] == [
+        "left for here",
+        f"  {'poll':<15}{'60':>18} bytes in 3 messages",
+        f"  {'poll':<15}{'8,192':>18} bytes at most, reserved",
+        f"  {'heartbeat':<15}{'8,192':>18} bytes at most, reserved",
+        "in all 16,444 bytes, 0 refusals",
+    ]
+
+
+def test_refusals_that_have_one_line_count_as_many_as_they_are(vault):
+    with Ledger(vault) as ledger, Door(ledger, "here") as door:
+        for _ in range(1234):
+            door.refuse_again(Refusal("redirection", "got an answer"))
+    text = show(vault, "--refusals")
+    assert "refusal: redirection, 1,233 times, asked by here" in text
+    assert "in all 0 bytes, 1,234 refusals" in text

@@ -11,6 +11,7 @@ from proper_client.ledger_entry import Purpose, read_ledger
 from proper_client.participation import Participation
 from proper_client.resident import AwayError, GoneError, Letter, UnknownHereError
 from proper_client.vault import Vault
+from proper_shared.errors import ConfigError
 from proper_shared.secagg.checks import Refusal
 
 SEAT = 7
@@ -146,3 +147,72 @@ def test_what_a_device_learns_stays_in_its_context(tmp_path):
 
     play(tmp_path, Fleet(look=[letter(), letter()]), answer)
     assert marks == [False, True]
+
+
+def test_a_refusal_on_each_poll_takes_two_lines(tmp_path):
+    fleet = Fleet(look=[Refusal("redirection", "elsewhere") for _ in range(200)])
+    count, names = play(tmp_path, fleet)
+    assert (count, names) == (0, ["redirection"] * 2)
+    found = [e for e in read_ledger(Vault(tmp_path)) if e.name == "redirection"]
+    assert sum(entry.refusals for entry in found) == 200
+
+
+def test_a_reply_that_is_refused_stands_in_the_ledger(tmp_path):
+    fleet = Fleet(look=[letter()], reply=[Refusal("odd-objects", "not ours")])
+    assert play(tmp_path, fleet) == (0, ["odd-objects"])
+
+
+def test_a_refusal_when_it_arrives_again_ends_nothing(tmp_path):
+    odd = Refusal("odd-answer", "none")
+    fleet = Fleet(arrive=[1, odd], look=[UnknownHereError("who?"), letter()])
+    assert play(tmp_path, fleet) == (1, ["odd-answer"])
+
+
+class Beating(Fleet):
+    """Its heart plays a script too, and the loop ends with it."""
+
+    def beat(self):
+        if not self.script.get("beat"):
+            self.loop.stop.set()
+        return self._play("beat", default=True)
+
+    def look(self):
+        self.calls.append("look")
+        self.loop.stop.wait(60)
+
+
+SOUND = (GoneError("404"), AwayError("503"), Refusal("redirection", "x"), False)
+
+
+def test_a_heart_outlives_whatever_a_coordinator_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(participation, "BEAT_S", 0.0)
+    fleet = Beating(beat=[*SOUND, *SOUND])
+    assert play(tmp_path, fleet) == (0, ["redirection"] * 2)
+    assert fleet.calls.count("beat") == 2 * len(SOUND) + 1
+    assert fleet.calls[-1] == "leave"
+
+
+def test_what_a_heart_cannot_live_with_ends_the_loop_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(participation, "BEAT_S", 0.0)
+    fleet = Beating(beat=[True, ConfigError("the ledger cannot be written"), True])
+    with pytest.raises(ConfigError, match="cannot be written"):
+        play(tmp_path, fleet)
+    assert fleet.calls.count("beat") == 2
+    assert fleet.calls[-1] == "leave"
+
+
+def test_who_is_asked_to_end_before_it_begins_does_not_begin(tmp_path):
+    fleet = Fleet(look=[letter()])
+    vault = Vault(tmp_path)
+    with Ledger(vault) as ledger, Door(ledger, "here") as door:
+        fleet.loop = Participation(fleet, door, lambda _: [], SEAT)
+        fleet.loop.stop.set()
+        assert fleet.loop.run() == 0
+    assert fleet.calls == ["leave"]
+
+
+def test_what_a_coordinator_says_cannot_steer_the_terminal(tmp_path, caplog):
+    away = AwayError("the coordinator answered 503: \x1b[2J")
+    play(tmp_path, Fleet(look=[away, letter()]))
+    assert "\x1b" not in caplog.text
+    assert "answered 503: \\x1b[2J; trying again" in caplog.text

@@ -42,10 +42,13 @@ def test_what_left_in_a_masked_run_is_what_the_ledger_says(tapped):
     assert not any(d.dropped for log in house.rounds().values() for d in log)
     client = house.running.pop("client-0")
     client.send_signal(signal.SIGTERM)
-    client.wait(20)
+    assert client.wait(20) == 0  # asked in good manners, it ended in good manners
     entries = list(read_ledger(Vault(house.home(0))))
     assert all(isinstance(entry, Entry) for entry in entries)
     assert {entry.purpose for entry in entries} >= PHASES
+    assert entries[-1].name == "settled"
+    said = [entry.purpose for entry in entries if entry.name is None]
+    assert said[-1] == Purpose.FAREWELL
     contents = [nbytes for _, nbytes in tap.contents]
     assert sum(entry.messages for entry in entries) == len(contents)
     assert sum(entry.nbytes for entry in entries) == sum(contents)

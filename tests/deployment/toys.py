@@ -1,34 +1,28 @@
 """The toy federation as processes of a real deployment, with folders of their own.
 
-    python toys.py client HOME SEAT      takes part, as `proper-client participate`
+    python toys.py client HOME SEAT      takes part: `proper-client participate` itself
     python toys.py leader FOLDER ROUNDS  leads, as `proper-coordinator run`
 
 Both are what the commands are, but for the people and the parts, which need no torch.
+So what happens to a client on SIGTERM is what happens to the one that ships.
 """
 
 import json
 import logging
-import signal
 import sys
 from pathlib import Path
 
 import toy_federation as toy
 
-from proper_client.device import Device
-from proper_client.vault import Vault
+from proper_client import device
+from proper_client.cli import main
 from proper_coordinator.deployment import open_deployment
 from proper_coordinator.lead import Leader
 
 
 def client(home, seat):
-    device = Device(Vault(Path(home)), toy.ToySite(int(seat) + 1))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Asked in good manners it ends what it is at, so that nothing is half said.
-    signal.signal(signal.SIGTERM, lambda *_: device.stop.set())
-    try:
-        device.participate()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    device.site_of = lambda *_: toy.ToySite(int(seat) + 1)  # in place of a history
+    main(["participate", "--home", home])
 
 
 def leader(folder, rounds):
