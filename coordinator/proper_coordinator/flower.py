@@ -56,6 +56,8 @@ from proper_shared.vectors.encoding import ring_for
 __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
 ATTEMPTS = 2  # at one sum; under noise each is paid for, so there is one
+# Most of an answer: what is said of each member, and of each number with its padding.
+MEMBER_NBYTES, NUMBER_NBYTES = 2**12, 16
 NO_BASE = "0" * 64  # where there is no backbone
 
 Limits = Mapping[str, float]  # block -> largest L2 norm
@@ -325,6 +327,7 @@ class _Round:
         collector = collect(terms, identities, self.lead.suite_for(terms.offer))
         first = opening(terms.offer, terms.order)
         deadline = time.monotonic() + plan.round_timeout_s
+        most = MEMBER_NBYTES * len(self.members) + NUMBER_NBYTES * terms.layout.size
         failed: dict[int, str] = {}
         while requests := collector.requests():
             letters = {
@@ -332,7 +335,7 @@ class _Round:
                 for seat, request in requests.items()
                 if (number := self.members[seat].number) is not None
             }
-            replies = self.line.ask("train", letters, deadline)
+            replies = self.line.ask("train", letters, deadline, most)
             asked = {seat: self.members[seat] for seat in requests}
             answers, missing = sort_replies(replies, asked)
             failed = {**missing, **failed}

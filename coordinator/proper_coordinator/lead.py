@@ -143,7 +143,10 @@ def run_number(room: Path) -> str:
 def link_of(deployment: Deployment) -> SuperLink:
     """Return the way to a deployment's SuperLink."""
     return SuperLink(
-        deployment.inner_address, deployment.ca_certificate, deployment.runtime_secret
+        deployment.inner_address,
+        deployment.ca_certificate,
+        deployment.runtime_secret,
+        deployment.settings.max_upload_mib * 2**20,
     )
 
 

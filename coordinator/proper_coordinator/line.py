@@ -1,7 +1,7 @@
 """Letters to the nodes of a federation and their replies, as Flower carries them.
 
 Covered: nodes that vanish, come late, answer under another's number or with anything
-but what was asked; a stop between two looks for replies.
+but what was asked, or too much of it; a stop between two looks for replies.
 Not covered: what the bytes of an answer say (see `proper_shared.aggregation`).
 """
 
@@ -22,6 +22,7 @@ from proper_shared.orders import header_of
 from proper_shared.rounds import Order
 
 MAX_REASON = 200  # characters of a node's own words that go into the log
+MAX_WORDS_NBYTES = 2**16  # of a reply that says who a node is
 IDENTITY_HEX = 64  # of an Ed25519 public key
 
 RecordType = ArrayRecord | ConfigRecord  # what a message holds by name
@@ -72,7 +73,11 @@ class Line:
             raise StoppedError("stopped, the last complete round is kept")
 
     def ask(
-        self, kind: str, letters: Mapping[int, RecordDict], deadline: float
+        self,
+        kind: str,
+        letters: Mapping[int, RecordDict],
+        deadline: float,
+        most: int = MAX_WORDS_NBYTES,
     ) -> dict[int, RecordDict | str]:
         """Send each node its letter and gather the replies.
 
@@ -80,6 +85,7 @@ class Line:
             kind: Flower's message type.
             letters: Content by node number.
             deadline: Of `time.monotonic`; later replies are not waited for.
+            most: Bytes of a reply; no more of one is kept.
 
         Returns:
             For each node its reply, or why there is none.
@@ -100,19 +106,20 @@ class Line:
             # A node that vanished answers under a wrong number: only the number of
             # the letter says whose reply it is.
             for reply in self.grid.pull_messages(list(waiting)):
-                number = waiting.pop(reply.metadata.reply_to_message_id)
-                replies[number] = self._read(reply)
+                number = waiting.pop(reply.metadata.reply_to_message_id, None)
+                if number is not None:
+                    replies[number] = self._read(reply, most)
             if not waiting or time.monotonic() > deadline:
                 break
             self.pause()
         return replies
 
-    def _read(self, reply: Message) -> RecordDict | str:
+    def _read(self, reply: Message, most: int) -> RecordDict | str:
         if reply.has_error():
             reason = reply.error.reason or f"error {reply.error.code}"
             return one_line(" ".join(reason.split()))[:MAX_REASON]
-        self.bytes_up += _nbytes(reply.content)
-        return reply.content
+        self.bytes_up += (nbytes := _nbytes(reply.content))
+        return reply.content if nbytes <= most else f"got more than {most:,} bytes"
 
 
 def meet(

@@ -3,8 +3,9 @@
 A run in Flower is led by a process to which a SuperExec gives the run's token, and
 which unpacks and imports the run's bundle. Here the process that leads fetches the
 token itself, with a secret that only it and the SuperLink have, and imports nothing:
-the bundle is empty (see `bundle`). This is the one module of the coordinator that uses
-names which Flower keeps to itself (1.41.0); a test holds them against a real SuperLink.
+the bundle is empty (see `bundle`). Besides `inbox` this is the one module of the
+coordinator that uses names which Flower keeps to itself (1.41.0); a test holds them
+against a real SuperLink.
 
 Covered: a SuperLink that is away for a while or starts anew; a leader that was killed
 before (its run is stopped); runs that somebody else started on this machine.
@@ -45,8 +46,8 @@ from flwr.supercore.interceptors import (
 from flwr.supercore.retry import RetryInvoker
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import HttpGrid
 
+from proper_coordinator.inbox import Inbox
 from proper_shared.bundle import EMPTY_BUNDLE
 from proper_shared.errors import ProperError, ProtocolError
 
@@ -102,11 +103,13 @@ class SuperLink:
         address: host and port.
         ca_certificate: PEM.
         secret: for the right to lead.
+        max_reply_nbytes: of one node's reply.
     """
 
     address: str
     ca_certificate: bytes
     secret: bytes
+    max_reply_nbytes: int = 64 * 2**20
 
     def admit(self, node_keys: Sequence[str], patience_s: float = 0.0) -> int:
         """Register public keys of devices; return how many were new.
@@ -142,10 +145,11 @@ class SuperLink:
             bundle = hashlib.sha256(EMPTY_BUNDLE).hexdigest()
             fab = Fab(hash_str=bundle, content=EMPTY_BUNDLE)
             run_id = control.StartRun(StartRunRequest(fab=fab)).run_id
-            grid = HttpGrid(
+            grid = Inbox(
                 self.address,
-                root_certificates=self.ca_certificate,
-                token=self._token_of(run_id),
+                self.ca_certificate,
+                self._token_of(run_id),
+                self.max_reply_nbytes,
             )
             grid._client = client = self._runtime(grid._token)  # noqa: SLF001
             stop = threading.Event()
