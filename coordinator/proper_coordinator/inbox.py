@@ -99,8 +99,9 @@ class Inbox(HttpGrid):
             self._announced.setdefault(head.reply_to_message_id, reply)
         self._announced = {k: r for k, r in self._announced.items() if k in wanted}
         for letter in wanted:
-            reply = self._announced.get(letter)
-            if reply is not None and (opened := self._open(letter, reply)) is not None:
+            if letter not in self._announced:
+                continue
+            if (opened := self._open(letter, self._announced[letter])) is not None:
                 del self._announced[letter]
                 yield opened
 

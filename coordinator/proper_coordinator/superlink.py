@@ -14,9 +14,10 @@ Not covered: two leaders at the same time (see `Deployment.alone`).
 
 import contextlib
 import hashlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,10 +25,12 @@ import httpx
 from flwr.common.constant import SubStatus
 from flwr.common.serde import run_from_proto
 from flwr.proto.control_pb2 import (
+    ListNodesRequest,
     ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.runtime_pb2 import (
@@ -53,12 +56,14 @@ from proper_shared.errors import ProperError, ProtocolError
 
 APP = "flwr-serverapp"
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+UNREGISTERED = "unregistered"
 IN_USE = 412  # the key is registered already
 BEAT_S = 15.0  # a task is given up after 60
 PATIENCE_S = 120.0  # for a SuperLink that starts anew
 PAUSE_S = 0.5
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _NOT_UP = "start it: proper-coordinator up"
 
 
@@ -73,18 +78,22 @@ class LostRunError(ProtocolError):
 class _Patient(RetryInvoker):
     """Calls again while the SuperLink is away, and never ends the process."""
 
-    def __init__(self, patience_s: float) -> None:
-        self._patience_s = patience_s
+    def __init__(self, patience_s: float, say: Callable[[str], None]) -> None:
+        self._patience_s, self._say = patience_s, say
 
     def invoke(self, target: Callable[..., T], *given: object, **named: object) -> T:
         """Call until there is an answer that is not `try later`."""
-        end = time.monotonic() + self._patience_s
+        end, said = time.monotonic() + self._patience_s, False
         while True:
             try:
                 return target(*given, **named)
             except (httpx.TransportError, httpx.HTTPStatusError) as error:
                 if time.monotonic() > end or not _passes(error):
                     raise
+            if not said:
+                seconds = f"{self._patience_s:.0f} s"
+                self._say(f"no SuperLink answers, waiting {seconds}; is `up` running?")
+            said = True
             time.sleep(PAUSE_S)
 
 
@@ -104,12 +113,14 @@ class SuperLink:
         ca_certificate: PEM.
         secret: for the right to lead.
         max_reply_nbytes: of one node's reply.
+        say: told once that there is no answer, while it is waited for.
     """
 
     address: str
     ca_certificate: bytes
     secret: bytes
     max_reply_nbytes: int = 64 * 2**20
+    say: Callable[[str], None] = _log.info
 
     def admit(self, node_keys: Sequence[str], patience_s: float = 0.0) -> int:
         """Register public keys of devices; return how many were new.
@@ -131,6 +142,21 @@ class SuperLink:
                     if error.response.status_code != IN_USE:
                         raise
         return new
+
+    def expel(self, node_keys: Collection[str]) -> None:
+        """Take the registrations of devices back; those that have none stay so.
+
+        Args:
+            node_keys: PEM.
+
+        Raises:
+            AwayError: the SuperLink does not answer.
+        """
+        leaving = {key.encode() for key in node_keys}
+        with self._control(0.0) as control, _explained():
+            for node in control.ListNodes(ListNodesRequest()).nodes_info:
+                if node.public_key in leaving and node.status != UNREGISTERED:
+                    control.UnregisterNode(UnregisterNodeRequest(node_id=node.node_id))
 
     @contextlib.contextmanager
     def lead(self) -> Iterator[Grid]:
@@ -167,8 +193,13 @@ class SuperLink:
             finally:
                 stop.set()
                 with contextlib.suppress(httpx.HTTPError):
-                    client.PushTaskOutput(PushTaskOutputRequest(sub_status=status))
+                    self._part(grid._token, status)  # noqa: SLF001
                 grid.close()
+
+    def _part(self, token: str, status: str) -> None:
+        """Say that the run ended; not for long, the next leader stops it anyway."""
+        with self._runtime(token, patience_s=0.0) as client:
+            client.PushTaskOutput(PushTaskOutputRequest(sub_status=status))
 
     def _stop_others(self, control: ControlHttpClient) -> None:
         """Stop runs that were not finished: their leader is gone, or never was one."""
@@ -196,10 +227,12 @@ class SuperLink:
             insecure=False,
             root_certificates=self.ca_certificate,
             interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-cli")],
-            retry_invoker=_Patient(patience_s),
+            retry_invoker=_Patient(patience_s, self.say),
         )
 
-    def _runtime(self, token: str | None) -> RuntimeHttpClient:
+    def _runtime(
+        self, token: str | None, patience_s: float = PATIENCE_S
+    ) -> RuntimeHttpClient:
         """Return a client that may lead, or with None one that may ask for it."""
         signer = (
             RuntimeTokenHttpInterceptor(token=token)
@@ -216,7 +249,7 @@ class SuperLink:
                 RuntimeVersionHttpInterceptor(component_name="flwr-serverapp"),
                 signer,
             ],
-            retry_invoker=_Patient(PATIENCE_S),
+            retry_invoker=_Patient(patience_s, self.say),
         )
 
 

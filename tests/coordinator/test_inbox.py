@@ -39,7 +39,7 @@ class Wire:
         self.objects |= objects
         self.announced.append((proto, tree))
 
-    def PullMessages(self, asked):  # noqa: N802  Flower's name
+    def PullMessages(self, _):  # noqa: N802  Flower's name
         found, self.announced = self.announced, []
         return SimpleNamespace(
             messages_list=[p for p, _ in found],
@@ -211,14 +211,15 @@ class Chatty:
     def push_messages(self, messages):
         return [str(m.metadata.dst_node_id) for m in messages]
 
-    def pull_messages(self, numbers):
+    def pull_messages(self, _):
         for number, size in (("9", 1), ("1", 5000), ("1", 1), ("2", 4)):
             reply = Message(answer(bytes(size)), 0, "train")
             reply.metadata.__dict__["_reply_to_message_id"] = number
             yield reply
 
 
-def test_replies_that_nobody_asked_for_or_that_are_too_long_are_not_kept(inbox):
+@pytest.mark.usefixtures("inbox")
+def test_replies_that_nobody_asked_for_or_that_are_too_long_are_not_kept():
     line = Line(Chatty(), 0.001, SimpleNamespace(wait=lambda _: False))
     letters = dict.fromkeys((1, 2), RecordDict())
     replies = line.ask("train", letters, 0.0, most=100)
