@@ -182,9 +182,21 @@ def admit(
 
 
 @main.command()
+@click.argument("name")
 @_dir
 @_debug
-@friendly(interrupted="the last complete round is kept; go on with `resume`")
+@friendly(interrupted="look with `status` whether the seat was taken back")
+def remove(*, folder: Path, name: str) -> None:
+    """Take the seat of NAME back for good, because the device is lost."""
+    from proper_coordinator.joining import take_back  # noqa: PLC0415
+
+    click.echo(plain("\n".join(take_back(folder, name))))
+
+
+@main.command()
+@_dir
+@_debug
+@friendly(interrupted="go on with `resume`; with `run` if no round was complete yet")
 def run(*, folder: Path) -> None:
     """Train the federation's parts, one round after the other."""
     _lead(folder, begun=False)

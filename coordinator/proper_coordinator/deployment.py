@@ -99,6 +99,14 @@ class Deployment:
         room.mkdir(mode=FOLDER, exist_ok=True)
         return room
 
+    def is_busy(self, what: str) -> bool:
+        """Tell whether a process does `what` here at this moment."""
+        try:
+            with self.alone(what):
+                return False
+        except ConfigError:
+            return True
+
     def alone(self, what: str) -> AbstractContextManager[None]:
         """Be the only process that does `what` here; see `locks.alone`."""
         return alone(self.folder, what)
@@ -131,6 +139,9 @@ def make_deployment(
             f"{folder} is there already, and nothing is overwritten",
             hint="choose another folder with --dir, or move this one away",
         )
+    texts = Path(settings.public_texts)  # one that is not absolute lies in `folder`
+    if texts.is_absolute() and not texts.exists():
+        raise ConfigError(f"there are no public texts in {texts}")
     own = settings.address.rpartition(":")[0].strip("[]")
     papers = new_papers([own, *hosts], now)
     key = Ed25519PrivateKey.generate().private_bytes_raw()

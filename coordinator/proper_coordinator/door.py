@@ -108,7 +108,7 @@ def serve(deployment: Deployment) -> None:
     uvicorn.run(
         Door(wire, settings.max_upload_mib * 2**20),
         host=settings.listen,
-        port=int(settings.address.rpartition(":")[2]),
+        port=settings.port,
         ssl_certfile=deployment.path("server.pem"),
         ssl_keyfile=str(deployment.path("server-key.pem")),
         access_log=False,  # who came, and when, is nobody's affair

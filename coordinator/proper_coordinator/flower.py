@@ -5,7 +5,8 @@ nodes, lets a collector add what comes back, looks at the sum, moves the part by
 is complete once the store has it. Everything before that can be repeated.
 
 Nodes are called by their seat, a number that they keep; Flower's own numbers are drawn
-anew at each start, and a block chosen by them could not be chosen again.
+anew at each start, and a block chosen by them could not be chosen again. Who is here is
+looked up before each round (see `attendance`).
 
 How much one vector may weigh is agreed upon before it is sent: the first round of each
 kind begins with a probe, a sum of the norms alone, from which the bounds follow; after
@@ -24,18 +25,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from flwr.app import Context, RecordDict
+from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from proper_coordinator.attendance import Attendance, Seats
 from proper_coordinator.checks import Gauge, check_norms
+from proper_coordinator.conversation import Conversation
 from proper_coordinator.line import (
+    AWAY,
     Line,
     Node,
     StoppedError,
-    meet,
-    opening,
-    request_records,
-    sort_replies,
 )
 from proper_coordinator.names import Names
 from proper_coordinator.noise import Purse, SpentError
@@ -48,7 +48,6 @@ from proper_shared.packing import Layout
 from proper_shared.privacy.budget import Budget, without_privacy
 from proper_shared.rounds import FederatedPart, Order, Outline, Part
 from proper_shared.secagg.keys import STANDARD, Suite
-from proper_shared.summing import collect
 from proper_shared.terms import Bounds, Terms, kind_of
 from proper_shared.vectors.bounds import NORMS
 from proper_shared.vectors.encoding import ring_for
@@ -94,10 +93,10 @@ class Coordinator:
         names: Of federation and run; None for a federation in one machine.
         base: What is adapted and how; see `offers.base_hash`.
         log: Of the federation's members, shown to the nodes; empty in a simulation.
-        identities: Who sits at which seat; None takes the nodes' word for it.
+        seats: Who sits where; None takes the nodes' word for it.
         suite_for: How signatures of a round are verified and secrets agreed on.
         outline: What all parts will ask for; only noise needs it.
-        say: Told what an operator should know of the noise.
+        say: Told what an operator should know: of the noise, and who is waited for.
     """
 
     plan: Plan
@@ -108,7 +107,7 @@ class Coordinator:
     names: Names | None = None
     base: str = NO_BASE
     log: bytes = b""
-    identities: Mapping[int, str] | None = None
+    seats: Seats | None = None
     suite_for: Callable[[Offer], Suite] = lambda _: STANDARD
     outline: Sequence[Outline] = ()
     say: Callable[[str], None] = _log.info
@@ -124,19 +123,22 @@ class Coordinator:
                 in place.
 
         Raises:
-            ConfigError: there is no noise for the privacy that the plan wants.
+            ConfigError: there is no noise for the privacy that the plan wants, or too
+                many members are gone for good.
             ProtocolError: too few nodes came, or round after round failed.
             StoppedError: the run was asked to stop.
         """
         line = Line(grid, self.plan.poll_s, self.stop)
-        nodes = meet(line, self.plan, self.log, self.identities)
-        self._open_purse(self._blocks(nodes))
+        here = Attendance(line, self.plan, self.log, self.seats, self.say)
+        here.gather()
+        here.check_blocks(divided := self._blocks(here))
+        self._open_purse(divided)
         spent = False  # from there on parts stay as they begin
         for number, part in enumerate(parts):
             if spent:
                 continue
             try:
-                self._run_part(line, nodes, part, number)
+                self._run_part(here, part, number)
             except SpentError as error:
                 self.say(f"training ends here: {error}")
                 spent = True
@@ -156,9 +158,7 @@ class Coordinator:
         for words in self.purse.opening(self.outline):
             self.say(words)
 
-    def _run_part(
-        self, line: Line, nodes: Mapping[int, Node], part: FederatedPart, number: int
-    ) -> None:
+    def _run_part(self, here: Attendance, part: FederatedPart, number: int) -> None:
         """Train one part to its end; its number keeps its order of blocks apart.
 
         Raises:
@@ -170,31 +170,24 @@ class Coordinator:
             part.restore(saved.state)
             log, bounds = list(saved.rounds), dict(saved.bounds)
         rounds = part.schedule.rounds
-        chosen = cohorts(self._blocks(nodes), (self.plan.seed, number))
+        chosen = cohorts(self._blocks(here), (self.plan.seed, number))
         for round_, cohort in enumerate(islice(chosen, rounds)):
             if round_ < len(log):
                 continue
-            members = {seat: self._node(seat, nodes) for seat in cohort}
-            log.append(_Round(self, line, members, bounds).run(part, round_))
+            members = here.members(cohort)
+            log.append(_Round(self, here, members, bounds).run(part, round_))
             checkpoint = Checkpoint(part.state(), tuple(log), bounds)
             self.store.save(part.stage, checkpoint)
             self.watch(Progress(part.stage, round_, rounds, log[-1]))
             self._give_up(log)
 
-    def _blocks(self, nodes: Mapping[int, Node]) -> tuple[tuple[int, ...], ...]:
+    def _blocks(self, here: Attendance) -> tuple[tuple[int, ...], ...]:
         """Return the blocks of the run, which are divided once.
 
         All who belong to the federation are in them, also those who are away now.
         """
-        seats = tuple(nodes if self.identities is None else self.identities)
         size, seed = self.plan.cohort_size, self.plan.seed
-        return self.store.blocks(lambda: blocks(seats, size, seed))
-
-    def _node(self, seat: int, nodes: Mapping[int, Node]) -> Node:
-        """Return the node at a seat, or that it is away."""
-        if seat in nodes:
-            return nodes[seat]
-        return Node(None, (self.identities or {}).get(seat, ""))
+        return self.store.blocks(lambda: blocks(here.everybody, size, seed))
 
     def _give_up(self, log: list[Round]) -> None:
         """End a run in which round after round fails.
@@ -219,13 +212,13 @@ class _Round:
 
     Attributes:
         lead: Whose round it is.
-        line: To the nodes.
+        here: Who is here.
         members: The block, by seat.
         bounds: Of all kinds of vectors so far; a round brings its own up to date.
     """
 
     lead: Coordinator
-    line: Line
+    here: Attendance
     members: Mapping[int, Node]
     bounds: Bounds
     dropped: dict[int, str] = field(default_factory=dict)
@@ -234,7 +227,8 @@ class _Round:
     def run(self, part: FederatedPart, round_: int) -> Round:
         """Try to move the part by one sum; say how it went."""
         started = time.monotonic()
-        down, up = self.line.bytes_down, self.line.bytes_up
+        line = self.here.line
+        down, up = line.bytes_down, line.bytes_up
         loss, count, failed = math.nan, 0, None
         try:
             total = self._sum(part, round_)
@@ -250,8 +244,8 @@ class _Round:
             failed=failed,
             dropped=self._dropouts(),
             seconds=time.monotonic() - started,
-            bytes_down=self.line.bytes_down - down,
-            bytes_up=self.line.bytes_up - up,
+            bytes_down=line.bytes_down - down,
+            bytes_up=line.bytes_up - up,
         )
 
     def _sum(self, part: FederatedPart, round_: int) -> Sum:
@@ -260,6 +254,8 @@ class _Round:
         Raises:
             ProtocolError: there is none, or it cannot come from honest nodes.
         """
+        self.dropped = {s: AWAY for s, n in self.members.items() if n.number is None}
+        self.here.expect_quorum(self.members)
         order, layout = part.order(round_), part.layout(round_)
         done = self._attempts(order, part, self._bounds_for(order, part, layout))
         check_norms(done.terms, done.sum)
@@ -280,7 +276,6 @@ class _Round:
         return {name: fresh[name] for name in fresh if name != NORMS}
 
     def _attempts(self, order: Order, part: FederatedPart, bounds: Limits) -> "_Done":
-        self.dropped = {}  # who was missing in a probe may be in the sum
         layout, serial = part.layout(order.round), self.lead.store.next_serial()
         attempts = 1 if self.lead.purse else ATTEMPTS
         for attempt in range(attempts):
@@ -288,6 +283,7 @@ class _Round:
             terms = Terms(offer, order, layout)
             if self.lead.purse is not None:  # before anything of the round leaves
                 self.lead.purse.pay(tuple(self.members), terms)
+            self.dropped = {}  # who was missing in a sum before may be in this one
             try:
                 return _Done(terms, self._converse(terms))
             except ProtocolError as error:
@@ -315,49 +311,14 @@ class _Round:
         )
 
     def _converse(self, terms: Terms) -> Sum:
-        """Go through all phases of a collector; return its sum.
+        """Return the sum of the block on these terms.
 
         Raises:
-            ProtocolError: there is no sum.
+            ProtocolError: there is none.
         """
-        plan = self.lead.plan
-        identities = {seat: node.identity for seat, node in self.members.items()}
-        collector = collect(terms, identities, self.lead.suite_for(terms.offer))
-        first = opening(terms.offer, terms.order)
-        deadline = time.monotonic() + plan.round_timeout_s
-        failed: dict[int, str] = {}
-        while requests := collector.requests():
-            letters = {
-                number: RecordDict({**first, **request_records(terms.offer, request)})
-                for seat, request in requests.items()
-                if (number := self.members[seat].number) is not None
-            }
-            replies = self.line.ask("train", letters, deadline)
-            asked = {seat: self.members[seat] for seat in requests}
-            answers, missing = sort_replies(replies, asked)
-            failed = {**missing, **failed}
-            collector.receive(answers)
-            first, deadline = {}, time.monotonic() + plan.phase_timeout_s
-        return self._outcome(collector.result, failed)
-
-    def _outcome(self, result: Callable[[], Sum], failed: Mapping[int, str]) -> Sum:
-        """Return the sum, or say what the first node said.
-
-        Raises:
-            ProtocolError: there is no sum.
-        """
-        try:
-            outcome = result()
-        except ProtocolError as error:
-            self.dropped |= failed
-            reason = next(iter(failed.values()), "no reason was given")
-            raise ProtocolError(f"{error}; the first: {reason}") from error
-        for seat, reason in {**outcome.refused, **failed}.items():
-            if seat in outcome.seats:
-                _log.info("seat %d left after its vector was added: %s", seat, reason)
-            else:
-                self.dropped[seat] = reason
-        return outcome
+        suite, plan = self.lead.suite_for(terms.offer), self.lead.plan
+        talk = Conversation(self.here.line, plan, self.members, self.dropped)
+        return talk.run(terms, suite)
 
     def _move(self, part: FederatedPart, round_: int, total: Sum) -> float:
         """Move the part by a sum, and back if public texts then fare badly."""

@@ -13,22 +13,26 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proper_coordinator.attendance import Seated
 from proper_coordinator.checks import Gauge
 from proper_coordinator.deployment import CHECKPOINTS, SECRET, Deployment
 from proper_coordinator.flower import NO_BASE, Coordinator, Progress
-from proper_coordinator.members import read_members
+from proper_coordinator.members import read_members, strike
 from proper_coordinator.names import Names
 from proper_coordinator.plan import Plan, Privacy
 from proper_coordinator.public_texts import PublicTexts, read_public_texts
 from proper_coordinator.settings import Settings
-from proper_coordinator.store import Store
+from proper_coordinator.store import Store, has_blocks
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
 from proper_shared.durable import write_file
+from proper_shared.errors import ConfigError
 from proper_shared.offers import base_hash
 from proper_shared.rounds import FederatedPart, Outline
+from proper_shared.secagg.quorum import quorum
 from proper_shared.tasks import get_task
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ class Leader:
         facts: all that the result depends on besides the settings.
         base: what is adapted and how; see `offers.base_hash`.
         outline: what all parts will ask for; only noise needs it.
-        say: told what an operator should know of the noise.
+        say: told what an operator should know: of the noise, and who is waited for.
         gauge: judges each round by public texts; None where there are none.
     """
 
@@ -76,9 +80,9 @@ class Leader:
             ProtocolError: see `Coordinator.run`.
         """
         with self.deployment.alone("run"):
-            link = link_of(self.deployment)
-            keys = [m.node_key for m in read_members(self.deployment) if m.node_key]
-            link.admit(keys, PATIENCE_S)
+            link = link_of(self.deployment, self.say)
+            reach(self.deployment, link)
+            self._begin()
             lost = 0
             while True:
                 before = self._rounds
@@ -93,10 +97,15 @@ class Leader:
                 else:
                     return
 
+    def _begin(self) -> None:
+        """Before the members are divided, let the log say who is left."""
+        if not has_blocks(self.deployment.folder / CHECKPOINTS):
+            with self.deployment.alone("invite"):
+                strike(self.deployment, datetime.now(UTC).date())
+
     def _coordinator(self) -> Coordinator:
         deployment = self.deployment
         room = deployment.room(CHECKPOINTS)
-        members = read_members(deployment)
         return Coordinator(
             plan_of(deployment),
             Store(room, identity_of(deployment, self.facts)),
@@ -104,7 +113,7 @@ class Leader:
             names=Names(deployment.federation, run_number(room)),
             base=self.base,
             log=deployment.log.dump(),
-            identities={m.number: m.identity for m in members if m.identity},
+            seats=seats_of(deployment),
             outline=self.outline,
             say=self.say,
             gauge=self.gauge,
@@ -148,10 +157,41 @@ def run_number(room: Path) -> str:
     return path.read_text(encoding="ascii")
 
 
-def link_of(deployment: Deployment) -> SuperLink:
+def seats_of(deployment: Deployment) -> dict[int, Seated]:
+    """Return who was given which seat."""
+    return {
+        m.number: Seated(m.identity, m.node_key if m.is_here else None)
+        for m in read_members(deployment)
+        if m.identity
+    }
+
+
+def reach(deployment: Deployment, link: SuperLink) -> None:
+    """Wait for the SuperLink, and see that it knows all members.
+
+    Raises:
+        AwayError: it does not answer.
+        ConfigError: fewer are members than are to be waited for.
+    """
+    keys = [m.node_key for m in read_members(deployment) if m.node_key and not m.gone]
+    if len(keys) < (least := max(1, deployment.settings.min_clients)):
+        raise ConfigError(
+            f"{len(keys)} people are members, expected {least} at least",
+            hint="proper-coordinator invite; or a smaller min_clients",
+        )
+    link.admit(keys, PATIENCE_S)
+
+
+def link_of(
+    deployment: Deployment, say: Callable[[str], None] = _log.info
+) -> SuperLink:
     """Return the way to a deployment's SuperLink."""
     return SuperLink(
-        deployment.inner_address, deployment.ca_certificate, deployment.runtime_secret
+        deployment.inner_address,
+        deployment.ca_certificate,
+        deployment.runtime_secret,
+        deployment.settings.max_upload_mib * 2**20,
+        say,
     )
 
 
@@ -162,12 +202,26 @@ def plan_of(deployment: Deployment) -> Plan:
         cohort_size=settings.cohort_size,
         seed=settings.seed,
         privacy=privacy_of(settings),
-        min_nodes=settings.min_clients,
+        min_nodes=least_clients(deployment),
         join_timeout_s=settings.join_timeout_s,
         round_timeout_s=settings.round_timeout_s,
         phase_timeout_s=settings.phase_timeout_s,
         poll_s=settings.poll_s,
     )
+
+
+def least_clients(deployment: Deployment) -> int:
+    """Return how many clients to wait for at the start.
+
+    Without a number of the operator's it is what makes a sum of all. A run that goes on
+    has its blocks, each of which is waited for by itself.
+    """
+    if chosen := deployment.settings.min_clients:
+        return chosen
+    if has_blocks(deployment.folder / CHECKPOINTS):
+        return 1
+    here = sum(member.is_here for member in read_members(deployment))
+    return quorum(max(1, here))
 
 
 def privacy_of(settings: Settings) -> Privacy | None:
@@ -238,6 +292,7 @@ def lead(
     say: Callable[[str], None] = _log.info,
 ) -> None:
     """Train what the settings say; see `Leader.run`."""
+    reach(deployment, link_of(deployment, say))  # before a backbone is loaded
     ground, settings = ground_of(deployment), deployment.settings
     method = settings.method.model_dump_json()
     base = base_hash(ground.fingerprint, settings.task, method, settings.seed)

@@ -1,7 +1,7 @@
 """Letters to the nodes of a federation and their replies, as Flower carries them.
 
 Covered: nodes that vanish, come late, answer under another's number or with anything
-but what was asked; a stop between two looks for replies.
+but what was asked, or too much of it; a stop between two looks for replies.
 Not covered: what the bytes of an answer say (see `proper_shared.aggregation`).
 """
 
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from proper_coordinator.plan import Plan
 from proper_shared.errors import ProperError, ProtocolError
 from proper_shared.friendly import one_line
 from proper_shared.offers import Offer
@@ -22,9 +21,9 @@ from proper_shared.orders import header_of
 from proper_shared.rounds import Order
 
 MAX_REASON = 200  # characters of a node's own words that go into the log
+MAX_WORDS_NBYTES = 2**16  # of a reply that says who a node is
+AWAY = "is away"
 IDENTITY_HEX = 64  # of an Ed25519 public key
-
-RecordType = ArrayRecord | ConfigRecord  # what a message holds by name
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +71,11 @@ class Line:
             raise StoppedError("stopped, the last complete round is kept")
 
     def ask(
-        self, kind: str, letters: Mapping[int, RecordDict], deadline: float
+        self,
+        kind: str,
+        letters: Mapping[int, RecordDict],
+        deadline: float,
+        most: int = MAX_WORDS_NBYTES,
     ) -> dict[int, RecordDict | str]:
         """Send each node its letter and gather the replies.
 
@@ -80,6 +83,7 @@ class Line:
             kind: Flower's message type.
             letters: Content by node number.
             deadline: Of `time.monotonic`; later replies are not waited for.
+            most: Bytes of a reply; no more of one is kept.
 
         Returns:
             For each node its reply, or why there is none.
@@ -100,70 +104,29 @@ class Line:
             # A node that vanished answers under a wrong number: only the number of
             # the letter says whose reply it is.
             for reply in self.grid.pull_messages(list(waiting)):
-                number = waiting.pop(reply.metadata.reply_to_message_id)
-                replies[number] = self._read(reply)
+                if (name := reply.metadata.reply_to_message_id) in waiting:
+                    replies[waiting.pop(name)] = self._read(reply, most)
             if not waiting or time.monotonic() > deadline:
                 break
             self.pause()
         return replies
 
-    def _read(self, reply: Message) -> RecordDict | str:
+    def _read(self, reply: Message, most: int) -> RecordDict | str:
         if reply.has_error():
             reason = reply.error.reason or f"error {reply.error.code}"
             return one_line(" ".join(reason.split()))[:MAX_REASON]
-        self.bytes_up += _nbytes(reply.content)
-        return reply.content
+        self.bytes_up += (nbytes := _nbytes(reply.content))
+        return reply.content if nbytes <= most else f"got more than {most:,} bytes"
 
 
-def meet(
-    line: Line,
-    plan: Plan,
-    log: bytes = b"",
-    identities: Mapping[int, str] | None = None,
-) -> dict[int, Node]:
-    """Wait for the nodes, show them the log, and learn their seats and identities.
-
-    Args:
-        line: to the nodes.
-        plan: whom to wait for, and how long.
-        log: of the federation's members; empty in a simulation.
-        identities: who sits at which seat; None takes the nodes' word for it.
-
-    Returns:
-        The node of each seat that may take part, by ascending seat.
-
-    Raises:
-        ProtocolError: fewer than `plan.min_nodes` came in time.
-        StoppedError: the run was asked to stop.
-    """
-    deadline = time.monotonic() + plan.join_timeout_s
-    while len(found := sorted(line.grid.get_node_ids())) < plan.min_nodes:
-        if time.monotonic() > deadline:
-            raise ProtocolError(
-                f"{len(found)} nodes came within {plan.join_timeout_s:.0f} s, "
-                f"expected {plan.min_nodes}",
-                hint="start more clients, or ask for fewer with min_nodes",
-            )
-        line.pause()
-    shown = {"log": ArrayRecord({"bytes": raw(log)})} if log else {}
-    letters = {number: RecordDict({**shown}) for number in found}
-    nodes: dict[int, Node] = {}
-    for number, reply in line.ask("query", letters, deadline).items():
-        seat, identity = _introduction(reply)
-        taken = {node.identity for node in nodes.values()}
-        wrong = identities is not None and identities.get(seat or 0) != identity
-        if seat is None or seat in nodes or identity in taken or wrong:
-            _log.warning("node %d has no seat of its own, it is left out", number)
-        elif plan.seats is None or seat in plan.seats:
-            nodes[seat] = Node(number, identity)
-    if not nodes:
-        raise ProtocolError(f"none of {len(found)} nodes may take part")
-    return dict(sorted(nodes.items()))
+def showing(log: bytes) -> RecordDict:
+    """Return a letter that shows a node the log and asks who it is."""
+    return RecordDict({"log": ArrayRecord({"bytes": raw(log)})} if log else {})
 
 
-def _introduction(reply: RecordDict | str) -> tuple[int | None, str]:
+def introduction(reply: RecordDict) -> tuple[int | None, str]:
     """Return the seat and identity that a node gives; no seat if they are none."""
-    if isinstance(reply, str) or "member" not in reply.config_records:
+    if "member" not in reply.config_records:
         return None, ""
     record = reply.config_records["member"]
     seat, identity = record.get("seat"), record.get("identity")
@@ -174,21 +137,22 @@ def _introduction(reply: RecordDict | str) -> tuple[int | None, str]:
     return seat, identity
 
 
-def opening(offer: Offer, order: Order) -> dict[str, RecordType]:
-    """Return what the first letter of a round holds besides the request."""
-    return {
-        "offer": ConfigRecord({"json": offer.dump()}),
-        "order": ConfigRecord({**header_of(order)}),
-        "parameters": ArrayRecord({"vector": Array(order.parameters)}),
-    }
+def letter(offer: Offer, request: bytes, order: Order | None) -> RecordDict:
+    """Return what a member is asked in one phase of a sum.
 
-
-def request_records(offer: Offer, request: bytes) -> dict[str, RecordType]:
-    """Return what every letter of a round holds."""
-    return {
-        "round": ConfigRecord({"serial": offer.serial, "attempt": offer.attempt}),
-        "request": ArrayRecord({"bytes": raw(request)}),
-    }
+    Args:
+        offer: of the sum.
+        request: of the phase.
+        order: of the sum, in its first phase alone, where the offer stands beside it.
+    """
+    records = RecordDict()
+    records["round"] = ConfigRecord({"serial": offer.serial, "attempt": offer.attempt})
+    records["request"] = ArrayRecord({"bytes": raw(request)})
+    if order is not None:
+        records["offer"] = ConfigRecord({"json": offer.dump()})
+        records["order"] = ConfigRecord({**header_of(order)})
+        records["parameters"] = ArrayRecord({"vector": Array(order.parameters)})
+    return records
 
 
 def raw(data: bytes) -> Array:
@@ -203,7 +167,7 @@ def sort_replies(
     answers: dict[int, bytes] = {}
     failed: dict[int, str] = {}
     for seat, node in nodes.items():
-        reply = "is away" if node.number is None else replies[node.number]
+        reply = AWAY if node.number is None else replies[node.number]
         if isinstance(reply, str):
             failed[seat] = reply
             continue

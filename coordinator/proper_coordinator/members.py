@@ -6,6 +6,10 @@ takes the seat, once; the secret is then thrown away.
 Where the federation has an enrolment office, an enrolment comes with what that office
 says of it, or the operator says that it comes without.
 
+A device that is lost leaves its seat empty for good. Its entry leaves the membership
+log when a new run begins, since devices refuse to be asked together with strangers, and
+without noise they add only to the block that they saw first.
+
 Covered: an enrolment that nobody was invited to, that comes twice, or takes a key that
 another member has; one that the office did not countersign; a crash at any step.
 Not covered: two processes that write at the same time (the caller holds a lock).
@@ -20,8 +24,10 @@ from proper_coordinator.deployment import LOG, SECRET, Deployment
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.invitations import Claims, Countersignature, Enrolment, Invitation
+from proper_shared.suggest import did_you_mean
 
 FILE = "members.json"
+MAX_NAME = 100  # what an invitation takes
 
 
 class Member(BaseModel):
@@ -33,6 +39,8 @@ class Member(BaseModel):
         secret: of the invitation; gone once the seat is taken.
         node_key: PEM, by which Flower knows the device; None until then.
         identity: Ed25519 key of the device, hex; None until then.
+        gone: whether the device is lost for good. Its keys stay here: a block that it
+            is in is asked under its name, and nobody else comes with them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +50,12 @@ class Member(BaseModel):
     secret: str | None
     node_key: str | None = None
     identity: str | None = None
+    gone: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the seat is taken by a device that may come."""
+        return self.node_key is not None and not self.gone
 
 
 class _Register(BaseModel):
@@ -69,21 +83,29 @@ def read_members(deployment: Deployment) -> tuple[Member, ...]:
         ) from None
 
 
-def invite(deployment: Deployment, name: str | None) -> Invitation:
+def next_name(deployment: Deployment) -> str:
+    """Return what the next person is called whom nobody gives a name."""
+    return f"member-{len(read_members(deployment))}"
+
+
+def invite(deployment: Deployment, name: str) -> Invitation:
     """Make a seat and return the invitation to it.
 
     Args:
         deployment: to which.
-        name: of the person; `member-<number>` if None.
+        name: of the person.
 
     Raises:
-        ConfigError: there is such a name already.
+        ConfigError: there is such a name already, or it is too long.
     """
     members, settings = read_members(deployment), deployment.settings
     number = len(members)
-    name = name or f"member-{number}"
-    if name in {member.name for member in members}:
+    if name in {member.name for member in members if not member.gone}:
         raise ConfigError(f"{name!r} was invited already", hint="choose another name")
+    if len(name) > MAX_NAME:
+        raise ConfigError(
+            f"got a name of {len(name)} characters, expected {MAX_NAME} at most"
+        )
     secret = secrets.token_hex(32)
     invitation = Invitation(
         founding=deployment.log.entries[0].dump().decode(),
@@ -131,10 +153,15 @@ def admit(
     if claims.number >= len(members):
         raise FormatError(f"nobody was invited to seat {claims.number}")
     seat = members[claims.number]
+    if seat.gone:
+        raise ConfigError(
+            f"seat {seat.number} ({seat.name}) was taken back",
+            hint="invite the person anew",
+        )
     if seat.secret is None:
         raise ConfigError(
             f"seat {seat.number} ({seat.name}) is taken",
-            hint="invite the person anew if their device changed",
+            hint="if their device changed: `remove` the old one, then invite them anew",
         )
     enrolment.check(seat.secret)
     if any(
@@ -154,6 +181,39 @@ def admit(
     _add_to_log(deployment, bytes.fromhex(claims.identity), day, said)
     _write(deployment, tuple(others))
     return member
+
+
+def remove(deployment: Deployment, name: str) -> Member:
+    """Take a seat back for good; return whose it was.
+
+    Args:
+        deployment: where.
+        name: of the person.
+
+    Raises:
+        ConfigError: nobody of that name has a seat.
+    """
+    members = read_members(deployment)
+    found = [m for m in members if m.name == name and not m.gone]
+    if not found:
+        names = [m.name for m in members if not m.gone]
+        raise ConfigError(
+            f"nobody here is called {name[:60]!r}", hint=did_you_mean(name, names)
+        )
+    empty = found[0].model_copy(update={"gone": True, "secret": None})
+    _write(deployment, tuple(empty if m.number == empty.number else m for m in members))
+    return empty
+
+
+def strike(deployment: Deployment, day: date) -> None:
+    """Take those who are gone out of the membership log, before a run begins."""
+    log, signer = deployment.log, deployment.signer
+    gone = [m.identity for m in read_members(deployment) if m.gone and m.identity]
+    leaving = [who for who in map(bytes.fromhex, gone) if who in log.members]
+    for identity in leaving:
+        log = log.remove(signer, identity, day)
+    if leaving:
+        write_file(deployment.path(LOG), log.dump(), SECRET)
 
 
 def _countersigned(

@@ -10,6 +10,7 @@ paid twice; at the end that many rounds are missing); blocks of different sizes.
 Not covered: members who gave to other runs; each device counts those itself.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from proper_shared.errors import ConfigError, FormatError, ProperError
 from proper_shared.offers import Noise
 from proper_shared.packing import Layout
 from proper_shared.privacy.budget import Budget
-from proper_shared.privacy.calibration import Limit, Query, calibrate, in_words
+from proper_shared.privacy.calibration import Limit, Query, calibrate, price
 from proper_shared.rounds import Order, Outline
 from proper_shared.suggest import did_you_mean
 from proper_shared.terms import Terms, kind_of, query_of
@@ -246,13 +247,19 @@ class Purse:
     def opening(self, outline: Sequence[Outline]) -> list[str]:
         """Return lines on what the noise costs, for the operator."""
         ledger, wanted = self.ledger, self.wanted
-        smallest = min(self.divided, key=len)
-        layout = max((own for part in outline for own in part.layouts), key=_size)
-        asked = Asked(len(smallest), (("", 1),), {"": layout})
-        query, _ = asked.plan(ledger.multiplier)[0]
+        n = min(map(len, self.divided))
         wish = f"epsilon {wanted.epsilon:g} at delta {wanted.delta:.0e}"
         often = f"{ledger.participations} attempts of a member at most"
-        return [f"{wish} for {often}", in_words(ledger.multiplier, query)]
+        loud = ", ".join(
+            f"{part.stage} {loudness(ledger.multiplier, n, part):.2g}"
+            for part in outline
+            if part.layouts
+        )
+        where = f"noise over signal in one round of a block of {n}"
+        return [
+            f"{wish} for {often}: noise multiplier {ledger.multiplier:.3g}",
+            f"{where}, if all want the same: {loud}",
+        ]
 
     def standing(self) -> str:
         """Return in a few words how much is spent."""
@@ -263,5 +270,15 @@ class Purse:
         return self.ledger.budget(self.wanted.delta)
 
 
-def _size(layout: Layout) -> int:
-    return layout.size
+def loudness(multiplier: float, n: int, part: Outline) -> float:
+    """Return how long noise is over the signal in the mean of a round of a part.
+
+    All have vectors at their bounds and in one direction; otherwise it is more.
+
+    Args:
+        multiplier: z.
+        n: members of the block.
+        part: its largest vectors count.
+    """
+    size = max(layout.size for layout in part.layouts)
+    return multiplier * price(n, n) * math.sqrt(size) / n

@@ -19,11 +19,13 @@ def has_begun(deployment: Deployment) -> bool:
 def describe(deployment: Deployment) -> list[str]:
     """Return lines about members and rounds; it reads, and disturbs no leader."""
     members = read_members(deployment)
-    here = [member for member in members if member.node_key]
+    here = [member for member in members if member.is_here]
+    gone = sum(member.gone for member in members)
     lines = [
         f"federation  {deployment.federation[:16]}",
         f"address     {deployment.settings.address}",
-        f"members     {len(here)} of {len(members)} invited",
+        f"members     {len(here)} of {len(members)} invited"
+        + (f", {gone} gone for good" if gone else ""),
     ]
     settings, rounds = deployment.settings, read_rounds(deployment.folder / CHECKPOINTS)
     for stage in ("population", "grouping", "group", "lora_router"):

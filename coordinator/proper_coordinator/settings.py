@@ -10,16 +10,22 @@ Not covered: whether the values train well; their origin stands in docs/log.md.
 import json
 import tomllib
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from proper_coordinator.plan import DELTA, Bound
 from proper_shared.errors import ConfigError
 from proper_shared.method.config import Method, Recipe
 from proper_shared.rounds import Schedule
 from proper_shared.suggest import did_you_mean
+from proper_shared.tasks import get_task
+from proper_shared.vectors.fixed import BY_LAYER, MOVED, PLAIN
 
 FILE = "coordinator.toml"
+LARGEST_PORT = 65535
+STAGES = ("population", "grouping", "group", "lora_router")
+BLOCKS = {*MOVED, *PLAIN, *BY_LAYER}  # of which a bound may be chosen
 _HINT = f"take the line out of {FILE} to have the default"
 
 
@@ -30,7 +36,7 @@ class Settings(BaseModel):
 
     address: str = Field(
         default="localhost:9443",
-        pattern=r"^\S{1,253}:\d{1,5}$",
+        pattern=r"^\S{1,253}:\d{1,5}$",  # and see `_fits`
         description="host and port by which clients reach it",
     )
     listen: str = Field(
@@ -41,7 +47,7 @@ class Settings(BaseModel):
         default=9444, ge=1, le=65535, description="of Flower, on 127.0.0.1 alone"
     )
     max_upload_mib: int = Field(
-        default=64, ge=1, le=1024, description="largest request of a client, MiB"
+        default=64, ge=1, le=1024, description="largest answer of a client, MiB"
     )
     backbone: str = Field(default="nano", description="nano, or a folder or hub id")
     task: str = Field(default="tagging", description="what is asked of a text")
@@ -58,13 +64,13 @@ class Settings(BaseModel):
         description="fingerprint that `keys` showed, for invitations; empty: none",
     )
     min_clients: int = Field(
-        default=10, ge=1, description="clients to wait for before the first round"
+        default=0, ge=0, description="clients to wait for first, 0: two thirds of all"
     )
     cohort_size: int = Field(
         default=30, ge=1, description="clients in a round, all if fewer"
     )
     join_timeout_s: float = Field(
-        default=3600.0, gt=0, description="to wait for min_clients, seconds"
+        default=3600.0, gt=0, description="to wait for clients, at each round, seconds"
     )
     round_timeout_s: float = Field(
         default=3600.0, gt=0, description="for the answers of a round, seconds"
@@ -77,7 +83,7 @@ class Settings(BaseModel):
     )
     population_rounds: int = Field(default=50, ge=1, description="rounds of stage 1")
     grouping_rounds: int = Field(
-        default=200, ge=1, description="rounds that find groups; nothing is trained"
+        default=200, ge=2, description="rounds that find groups; nothing is trained"
     )
     group_rounds: int = Field(default=40, ge=1, description="rounds of stage 2")
     router_rounds: int = Field(
@@ -108,6 +114,28 @@ class Settings(BaseModel):
         default={},
         description='other L2 norms under noise, such as {"population/update" = 1.0}',
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Refuse what each value alone does not show."""
+        if not 1 <= self.port <= LARGEST_PORT:
+            raise ValueError(f"the port of address is not 1 to {LARGEST_PORT}")
+        if self.port == self.inner_port:
+            raise ValueError("inner_port is the port of address, expected another one")
+        try:
+            get_task(self.task)
+        except ConfigError as error:
+            raise ValueError(f"task: {error}; {error.hint}") from None
+        for name in self.bounds:
+            stage, _, block = name.partition("/")
+            if stage not in STAGES or block not in BLOCKS:
+                raise ValueError(f"bounds: no stage and block are called {name[:40]!r}")
+        return self
+
+    @property
+    def port(self) -> int:
+        """Port on which clients are heard."""
+        return int(self.address.rpartition(":")[2])
 
     @property
     def method(self) -> Method:
@@ -189,9 +217,12 @@ def parse_settings(text: str) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
+        words = str(fault["msg"]).removeprefix("Value error, ")
+        if not fault["loc"]:  # what no key has for itself
+            raise ConfigError(f"{FILE}: {words}", hint=_HINT) from None
         key, got = str(fault["loc"][0]), repr(fault["input"])[:40]
-        words = str(fault["msg"]).lower()
-        raise ConfigError(f"{FILE}: {key} is {got}, {words}", hint=_HINT) from None
+        words = f"{FILE}: {key} is {got}, {words.lower()}"
+        raise ConfigError(words, hint=_HINT) from None
 
 
 def written(settings: Settings) -> str:

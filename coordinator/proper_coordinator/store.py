@@ -238,6 +238,15 @@ def read_rounds(folder: Path) -> dict[str, tuple[Round, ...]]:
     return {stage: record.rounds for stage, record in parts.items()}
 
 
+def has_blocks(folder: Path) -> bool:
+    """Tell whether the run in a folder of checkpoints divided its members, likewise.
+
+    Raises:
+        FormatError: the index is malformed.
+    """
+    return (folder / INDEX).is_file() and bool(_read_index(folder / INDEX).blocks)
+
+
 def read_ledger(folder: Path) -> Ledger | None:
     """Return what the run in a folder of checkpoints has spent, likewise.
 

@@ -3,8 +3,9 @@
 A run in Flower is led by a process to which a SuperExec gives the run's token, and
 which unpacks and imports the run's bundle. Here the process that leads fetches the
 token itself, with a secret that only it and the SuperLink have, and imports nothing:
-the bundle is empty (see `bundle`). This is the one module of the coordinator that uses
-names which Flower keeps to itself (1.41.0); a test holds them against a real SuperLink.
+the bundle is empty (see `bundle`). Besides `inbox` this is the one module of the
+coordinator that uses names which Flower keeps to itself (1.41.0); a test holds them
+against a real SuperLink.
 
 Covered: a SuperLink that is away for a while or starts anew; a leader that was killed
 before (its run is stopped); runs that somebody else started on this machine.
@@ -13,9 +14,10 @@ Not covered: two leaders at the same time (see `Deployment.alone`).
 
 import contextlib
 import hashlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,10 +25,12 @@ import httpx
 from flwr.common.constant import SubStatus
 from flwr.common.serde import run_from_proto
 from flwr.proto.control_pb2 import (
+    ListNodesRequest,
     ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.runtime_pb2 import (
@@ -45,19 +49,21 @@ from flwr.supercore.interceptors import (
 from flwr.supercore.retry import RetryInvoker
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import HttpGrid
 
+from proper_coordinator.inbox import Inbox
 from proper_shared.bundle import EMPTY_BUNDLE
 from proper_shared.errors import ProperError, ProtocolError
 
 APP = "flwr-serverapp"
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+UNREGISTERED = "unregistered"
 IN_USE = 412  # the key is registered already
 BEAT_S = 15.0  # a task is given up after 60
 PATIENCE_S = 120.0  # for a SuperLink that starts anew
 PAUSE_S = 0.5
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _NOT_UP = "start it: proper-coordinator up"
 
 
@@ -72,18 +78,22 @@ class LostRunError(ProtocolError):
 class _Patient(RetryInvoker):
     """Calls again while the SuperLink is away, and never ends the process."""
 
-    def __init__(self, patience_s: float) -> None:
-        self._patience_s = patience_s
+    def __init__(self, patience_s: float, say: Callable[[str], None]) -> None:
+        self._patience_s, self._say = patience_s, say
 
     def invoke(self, target: Callable[..., T], *given: object, **named: object) -> T:
         """Call until there is an answer that is not `try later`."""
-        end = time.monotonic() + self._patience_s
+        end, said = time.monotonic() + self._patience_s, False
         while True:
             try:
                 return target(*given, **named)
             except (httpx.TransportError, httpx.HTTPStatusError) as error:
                 if time.monotonic() > end or not _passes(error):
                     raise
+            if not said:
+                seconds = f"{self._patience_s:.0f} s"
+                self._say(f"no SuperLink answers, waiting {seconds}; is `up` running?")
+            said = True
             time.sleep(PAUSE_S)
 
 
@@ -102,11 +112,15 @@ class SuperLink:
         address: host and port.
         ca_certificate: PEM.
         secret: for the right to lead.
+        max_reply_nbytes: of one node's reply.
+        say: told once that there is no answer, while it is waited for.
     """
 
     address: str
     ca_certificate: bytes
     secret: bytes
+    max_reply_nbytes: int = 64 * 2**20
+    say: Callable[[str], None] = _log.info
 
     def admit(self, node_keys: Sequence[str], patience_s: float = 0.0) -> int:
         """Register public keys of devices; return how many were new.
@@ -129,6 +143,21 @@ class SuperLink:
                         raise
         return new
 
+    def expel(self, node_keys: Collection[str]) -> None:
+        """Take the registrations of devices back; those that have none stay so.
+
+        Args:
+            node_keys: PEM.
+
+        Raises:
+            AwayError: the SuperLink does not answer.
+        """
+        leaving = {key.encode() for key in node_keys}
+        with self._control(0.0) as control, _explained():
+            for node in control.ListNodes(ListNodesRequest()).nodes_info:
+                if node.public_key in leaving and node.status != UNREGISTERED:
+                    control.UnregisterNode(UnregisterNodeRequest(node_id=node.node_id))
+
     @contextlib.contextmanager
     def lead(self) -> Iterator[Grid]:
         """Lead a run of one's own; it ends with the block.
@@ -142,10 +171,11 @@ class SuperLink:
             bundle = hashlib.sha256(EMPTY_BUNDLE).hexdigest()
             fab = Fab(hash_str=bundle, content=EMPTY_BUNDLE)
             run_id = control.StartRun(StartRunRequest(fab=fab)).run_id
-            grid = HttpGrid(
+            grid = Inbox(
                 self.address,
-                root_certificates=self.ca_certificate,
-                token=self._token_of(run_id),
+                self.ca_certificate,
+                self._token_of(run_id),
+                self.max_reply_nbytes,
             )
             grid._client = client = self._runtime(grid._token)  # noqa: SLF001
             stop = threading.Event()
@@ -163,8 +193,13 @@ class SuperLink:
             finally:
                 stop.set()
                 with contextlib.suppress(httpx.HTTPError):
-                    client.PushTaskOutput(PushTaskOutputRequest(sub_status=status))
+                    self._part(grid._token, status)  # noqa: SLF001
                 grid.close()
+
+    def _part(self, token: str, status: str) -> None:
+        """Say that the run ended; not for long, the next leader stops it anyway."""
+        with self._runtime(token, patience_s=0.0) as client:
+            client.PushTaskOutput(PushTaskOutputRequest(sub_status=status))
 
     def _stop_others(self, control: ControlHttpClient) -> None:
         """Stop runs that were not finished: their leader is gone, or never was one."""
@@ -192,10 +227,12 @@ class SuperLink:
             insecure=False,
             root_certificates=self.ca_certificate,
             interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-cli")],
-            retry_invoker=_Patient(patience_s),
+            retry_invoker=_Patient(patience_s, self.say),
         )
 
-    def _runtime(self, token: str | None) -> RuntimeHttpClient:
+    def _runtime(
+        self, token: str | None, patience_s: float = PATIENCE_S
+    ) -> RuntimeHttpClient:
         """Return a client that may lead, or with None one that may ask for it."""
         signer = (
             RuntimeTokenHttpInterceptor(token=token)
@@ -212,7 +249,7 @@ class SuperLink:
                 RuntimeVersionHttpInterceptor(component_name="flwr-serverapp"),
                 signer,
             ],
-            retry_invoker=_Patient(PATIENCE_S),
+            retry_invoker=_Patient(patience_s, self.say),
         )
 
 

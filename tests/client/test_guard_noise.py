@@ -61,7 +61,6 @@ def lead(tmp_path, epsilon_total, privacy):
             Store(tmp_path / "run", "toy"),
             names=Names(LOG.federation.hex(), "ab" * 16),
             log=LOG.dump(),
-            identities={s: SITE.signer(s).identity.hex() for s in range(NODES)},
             outline=outline(ROUNDS)[:1],
         )
         leading.run(MemoryGrid(Nodes(gate).answer, NODES), [population(ROUNDS)])

@@ -1,21 +1,34 @@
 """The folder of a deployment: whole or not there, and private."""
 
 import dataclasses
+import shutil
+import socket
 import stat
+import threading
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from proper_client.enrolment import enroll, membership_in
 from proper_client.vault import Vault
 from proper_coordinator import deployment as module
+from proper_coordinator import running, superlink
+from proper_coordinator.attendance import Seated
 from proper_coordinator.deployment import (
     CHECKPOINTS,
     make_deployment,
     open_deployment,
 )
-from proper_coordinator.joining import take_in, write_invitation
-from proper_coordinator.lead import identity_of, privacy_of
+from proper_coordinator.joining import TOO_LATE, take_back, take_in, write_invitation
+from proper_coordinator.lead import (
+    Leader,
+    identity_of,
+    link_of,
+    plan_of,
+    privacy_of,
+    seats_of,
+)
 from proper_coordinator.ledger import Ledger
 from proper_coordinator.members import read_members
 from proper_coordinator.plan import Privacy
@@ -88,7 +101,20 @@ def test_an_unknown_key_gets_a_hint():
 
 
 @pytest.mark.parametrize(
-    "line", ["seed = -1", 'seed = "1"', "address = 'nowhere'", "seed ="]
+    "line",
+    [
+        "seed = -1",
+        'seed = "1"',
+        "address = 'nowhere'",
+        "seed =",
+        "grouping_rounds = 1",
+        'address = "localhost:0"',
+        'address = "localhost:99999"',
+        'address = "localhost:9444"',
+        'task = "taggin"',
+        'bounds = {"population/updaet" = 1.0}',
+        'bounds = {"populaton/update" = 1.0}',
+    ],
 )
 def test_a_wrong_value_is_refused(line):
     with pytest.raises(ConfigError, match=FILE):
@@ -206,3 +232,141 @@ def test_no_deployment_says_how_to_make_one(tmp_path):
     with pytest.raises(ConfigError, match="there is no") as raised:
         open_deployment(tmp_path / "nowhere")
     assert "init" in raised.value.hint
+
+
+def test_a_setting_that_fits_no_other_is_explained():
+    with pytest.raises(ConfigError, match=r"got task .taggin.*tagging"):
+        parse_settings('task = "taggin"')
+    with pytest.raises(ConfigError, match="inner_port is the port of address"):
+        parse_settings('address = "localhost:9444"')
+
+
+def test_public_texts_that_are_not_there_are_refused_at_once(tmp_path):
+    texts = str(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="no public texts"):
+        make_deployment(tmp_path / "d", Settings(public_texts=texts), (), NOW)
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("first", "second"), [("b/../c", "b?..?c"), ("ann", "ann")])
+def test_no_invitation_is_written_over_another(
+    made, tmp_path, monkeypatch, first, second
+):
+    monkeypatch.chdir(tmp_path)
+    write_invitation(made.folder, first, None)
+    (file,) = tmp_path.glob("*.invitation.json")
+    before = file.read_bytes()
+    other = make_deployment(tmp_path / "other", Settings(), (), NOW)
+    with pytest.raises(ConfigError, match="is there already"):
+        write_invitation(other.folder, second, None)
+    assert file.read_bytes() == before
+    assert read_members(other) == ()
+
+
+def test_an_invitation_that_cannot_be_written_burns_no_seat(made, tmp_path):
+    with pytest.raises(ConfigError, match="no folder"):
+        write_invitation(made.folder, "ann", tmp_path / "nowhere" / "x")
+    with pytest.raises(ConfigError, match="101 characters"):
+        write_invitation(made.folder, "a" * 101, tmp_path / "x")
+    assert read_members(made) == ()
+    write_invitation(made.folder, "a" * 100, tmp_path / "x")
+
+
+def test_a_seat_that_was_taken_back_stays_empty(made, tmp_path):
+    answer, late = (join(made, tmp_path, name) for name in ("ann", "bob"))
+    take_in(made.folder, answer)
+    lost = read_members(made)[0]
+    assert seats_of(made)[0] == Seated(lost.identity, lost.node_key)
+    take_back(made.folder, "ann")
+    assert seats_of(made)[0] == Seated(lost.identity, None)
+    with pytest.raises(ConfigError, match="taken back"):
+        take_in(made.folder, answer)
+    take_back(made.folder, "bob")
+    with pytest.raises(ConfigError, match="taken back"):
+        take_in(made.folder, late)
+    with pytest.raises(ConfigError, match="nobody here is called 'ann'"):
+        take_back(made.folder, "ann")
+    assert "0 of 2 invited, 2 gone" in "\n".join(describe(made))
+    take_in(made.folder, rejoin(made, tmp_path, "ann"))  # with another device
+    assert [m.is_here for m in read_members(made)] == [False, False, True]
+
+
+def rejoin(made, tmp_path, name):
+    (tmp_path / "again").mkdir()
+    return join(made, tmp_path / "again", name)
+
+
+def test_who_is_gone_leaves_the_log_when_the_next_run_begins(made, tmp_path):
+    for name in ("ann", "bob"):
+        take_in(made.folder, join(made, tmp_path, name))
+    take_back(made.folder, "ann")
+    assert len(made.log.members) == 2
+    store = Store(made.room(CHECKPOINTS), "run")
+    store.blocks(lambda: ((0, 1),))
+    leader = Leader(made, lambda: ())
+    leader._begin()
+    assert len(made.log.members) == 2  # devices refuse a block with a stranger
+    shutil.rmtree(made.folder / CHECKPOINTS)
+    leader._begin()
+    assert set(made.log.members) == {bytes.fromhex(seats_of(made)[1].identity)}
+
+
+def test_who_is_admitted_too_late_for_a_run_is_told_so(made, tmp_path):
+    assert TOO_LATE not in take_in(made.folder, join(made, tmp_path, "ann"))
+    with made.alone("run"):
+        assert TOO_LATE in take_in(made.folder, join(made, tmp_path, "bob"))
+    Store(made.room(CHECKPOINTS), "run").blocks(lambda: ((0,),))
+    assert TOO_LATE in take_in(made.folder, join(made, tmp_path, "cid"))
+
+
+def test_without_a_number_a_quorum_of_the_members_is_waited_for(made, tmp_path):
+    for name in ("ann", "bob", "cid", "dan"):
+        take_in(made.folder, join(made, tmp_path, name))
+    assert plan_of(made).min_nodes == 3
+    chosen = dataclasses.replace(made, settings=Settings(min_clients=4))
+    assert plan_of(chosen).min_nodes == 4
+    Store(made.room(CHECKPOINTS), "run").blocks(lambda: ((0, 1, 2, 3),))
+    assert plan_of(made).min_nodes == 1
+
+
+def test_a_run_without_enough_members_says_so_at_once(made, tmp_path):
+    with pytest.raises(ConfigError, match="0 people are members, expected 1"):
+        Leader(made, lambda: ()).run()
+    take_in(made.folder, join(made, tmp_path, "ann"))
+    chosen = dataclasses.replace(made, settings=Settings(min_clients=4))
+    with pytest.raises(ConfigError, match="1 people are members, expected 4"):
+        Leader(chosen, lambda: ()).run()
+
+
+@pytest.mark.parametrize("key", ["address", "inner_port"])
+def test_a_port_that_another_program_has_is_named(tmp_path, monkeypatch, key):
+    monkeypatch.setattr(running, "FREE_S", 0.0)
+    with socket.socket() as taken, socket.socket() as free:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        free.bind(("127.0.0.1", 0))
+        ports = [taken.getsockname()[1], free.getsockname()[1]]
+        if key == "inner_port":
+            ports.reverse()
+        free.close()
+        settings = Settings(
+            address=f"localhost:{ports[0]}", inner_port=ports[1], listen="127.0.0.1"
+        )
+        made = make_deployment(tmp_path / "d", settings, (), NOW)
+        with pytest.raises(ConfigError, match="address already in use") as raised:
+            running.keep_up(made.folder, {}, threading.Event(), lambda _: None)
+    assert key in raised.value.hint
+
+
+def test_a_leader_that_ends_while_nobody_answers_is_not_kept(made, monkeypatch):
+    said = []
+    link = link_of(
+        dataclasses.replace(made, settings=Settings(inner_port=1)), said.append
+    )
+    monkeypatch.setattr(superlink, "PATIENCE_S", 3600.0)
+    with pytest.raises(httpx.ConnectError):
+        link._part("token", "failed")
+    assert said == []
+    with pytest.raises(superlink.AwayError, match="no SuperLink answers"):
+        link.admit(["key"], patience_s=0.01)
+    assert said == ["no SuperLink answers, waiting 0 s; is `up` running?"]

@@ -1,5 +1,4 @@
 import io
-import threading
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from toy_federation import ToySite, parts, population
 from proper_client.flower import Participant
 from proper_coordinator.checks import Gauge
 from proper_coordinator.flower import Coordinator
-from proper_coordinator.line import Line, StoppedError, meet, raw
+from proper_coordinator.line import raw
 from proper_coordinator.plan import Plan
 from proper_coordinator.store import Store
 from proper_shared.errors import ProtocolError
@@ -209,22 +208,6 @@ def test_cohorts_have_thirty_members_at_least_unless_one_asks_otherwise(tmp_path
     grid = MemoryGrid(nodes.answer, 40)
     Coordinator(Plan(), Store(tmp_path, "toy")).run(grid, [population(1)])
     assert len(set(nodes.trained)) == 40  # one block, since no second one would fit
-
-
-def test_the_coordinator_waits_for_its_nodes_and_gives_up_in_time():
-    grid = MemoryGrid(Disturbed(2, {}).answer, 2)
-    line = Line(grid, 0.001, threading.Event())
-    plan = Plan(min_nodes=3, join_timeout_s=0.01)
-    with pytest.raises(ProtocolError, match=r"2 nodes came .* expected 3"):
-        meet(line, plan)
-
-
-def test_a_stop_ends_the_waiting():
-    stop = threading.Event()
-    stop.set()
-    line = Line(MemoryGrid(lambda _: [], 2), 60, stop)
-    with pytest.raises(StoppedError):
-        meet(line, Plan())
 
 
 def test_bytes_are_counted_in_both_directions(tmp_path):

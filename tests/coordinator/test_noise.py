@@ -10,14 +10,14 @@ from toy_federation import ToySite, ToyTrainer, outline, parts, population
 from proper_client.flower import Participant
 from proper_coordinator.flower import Coordinator
 from proper_coordinator.ledger import Ledger
-from proper_coordinator.noise import Asked, asked_of, multiplier_for
+from proper_coordinator.noise import Asked, asked_of, loudness, multiplier_for
 from proper_coordinator.plan import Plan, Privacy, blocks, cohorts
 from proper_coordinator.store import Store, read_ledger
 from proper_shared.errors import ConfigError
 from proper_shared.packing import Layout
 from proper_shared.privacy.accounting import epsilon_of
 from proper_shared.privacy.budget import NONE
-from proper_shared.privacy.calibration import Limit
+from proper_shared.privacy.calibration import Limit, Query
 from proper_shared.rounds import Outline
 from proper_shared.terms import kind_of
 from proper_shared.vectors.clip import Blocks
@@ -135,7 +135,8 @@ def test_a_run_ends_at_its_plan_within_epsilon_and_says_so(tmp_path):
         "group/direction",
         "group/loss",
     }
-    assert "noise multiplier" in said[1]
+    assert "noise multiplier" in said[0]
+    assert "population" in said[1]
     assert said[-1].startswith("epsilon 8 of 8 spent")
 
 
@@ -324,3 +325,12 @@ def test_the_noise_of_a_sum_has_the_deviation_that_was_counted(tmp_path):
     assert abs(np.mean(numbers)) < 4 / math.sqrt(len(numbers))
     largest = blocks_.sensitivity  # not less either than what is promised of a vector
     assert encoding.sensitivity * encoding.step >= largest
+
+
+@pytest.mark.parametrize("n", [5, 34, 304])
+def test_the_opening_says_how_loud_the_noise_of_a_round_is(n):
+    part, bound, multiplier = outline(1)[1], 1e6, 6.3
+    size = max(layout.size for layout in part.layouts)
+    one = Query(n, size, bound).variance(multiplier)
+    mean = math.sqrt(n * one * size) / n  # length of the noise in the mean of all
+    assert loudness(multiplier, n, part) == pytest.approx(mean / bound)

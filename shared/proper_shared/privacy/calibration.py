@@ -173,14 +173,3 @@ def price(cohort_size: int, survivors: int) -> float:
         survivors: vectors in the sum.
     """
     return math.sqrt(survivors / honest(cohort_size))
-
-
-def in_words(multiplier: float, query: Query) -> str:
-    """Return one line on what the noise costs, for whoever plans a run."""
-    n, m = query.cohort_size, honest(query.cohort_size)
-    deviation = math.sqrt(query.variance(multiplier))
-    return (
-        f"noise multiplier {multiplier:.3g}: a deviation of {deviation:.3g}"
-        f" units a client; the sum of all {n} carries {price(n, n):.2f} times the"
-        f" deviation that is counted, since only {m} honest shares are sure"
-    )

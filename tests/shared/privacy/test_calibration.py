@@ -12,7 +12,6 @@ from proper_shared.privacy.calibration import (
     Limit,
     Query,
     calibrate,
-    in_words,
     price,
     remaining,
 )
@@ -76,8 +75,6 @@ def test_what_costs_next_to_nothing_is_counted_up_to_a_million():
 def test_the_price_is_that_of_losses_which_did_not_happen():
     assert price(100, 100) == pytest.approx(1.715, abs=1e-3)
     assert price(1000, 667) == pytest.approx(math.sqrt(667 / 334))
-    assert "1.71 times" in in_words(4.0, QUERY)
-    assert "34 honest shares" in in_words(4.0, QUERY)
 
 
 @pytest.mark.parametrize(
