@@ -27,17 +27,14 @@ from proper_shared.grouping import (
     Sizes,
     answer,
     first_embedding,
-    fold,
     gains_of,
-    half,
     phase_of,
     place_of,
     sharpness,
-    unfold,
-    whitening,
 )
 from proper_shared.method.config import Method
 from proper_shared.rounds import Schedule
+from proper_shared.second_moments import fold, half, unfold, whitening
 
 M, W, USERS, TOKENS, ROUNDS, K = 12, 8, 60, 80, 24, 9
 FROZEN = {"l.population.a": np.ones((2, 3), np.float32)}
