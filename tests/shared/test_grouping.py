@@ -240,6 +240,48 @@ def test_the_mixture_follows_the_moments_and_has_nine_tenths_of_the_rounds(round
     assert phases.count("mixture") == rounds * 9 // 10
 
 
+def test_after_a_round_that_came_to_nothing_the_worst_start_alone_is_drawn_anew():
+    _, features = people(3, users=9)
+    made = play(grouping(3), features, range(6))
+    before, worst = copied(made), int(made.sums["gain"].argmin())
+    starts = [values_of(made, n)["grouping.starts"] for n in (6, 7, 8)]
+    assert np.array_equal(starts[0], made.values["grouping.starts"])
+    moved = (starts[1] != starts[0]).any((1, 2, 3))
+    assert moved.nonzero()[0].tolist() == [worst]
+    assert not np.array_equal(starts[2], starts[1])  # should that fail too
+    assert same(made, before)  # asking moves nothing
+    play(made, features, [7])
+    grown = made.sums["gain"] > FORGET * before["gain"]
+    assert (~grown).nonzero()[0].tolist() == [worst]  # it has this round alone
+    after = values_of(made, 8)["grouping.starts"]
+    assert np.array_equal(after, made.values["grouping.starts"])
+
+
+def test_moments_that_came_to_nothing_are_asked_for_again_until_there_are_some():
+    _, features = people(3, users=9)
+    made = grouping(3)
+    for round_ in (1, 2, ROUNDS - 2):  # moments, and where the mixture would be
+        order = made.order(round_)
+        assert order.round == 0
+        assert order.parameters.tobytes() == made.order(0).parameters.tobytes()
+        assert made.layout(round_) == made.sizes.sums("moments")
+    play(made, features, [5, 6])
+    assert made.sums["seen"][0] == 9
+    assert made.order(7).round == 7
+    assert made.sums["gain"].any()
+
+
+def test_a_checkpoint_that_does_not_say_what_moved_last_is_read():
+    _, features = people(3, users=9)
+    made = play(grouping(3), features, range(6))
+    again, fresh = grouping(3), grouping(3)
+    again.restore({n: array for n, array in made.state().items() if n != "next"})
+    starts = values_of(again, 6)["grouping.starts"]  # signed already? nobody knows
+    assert not np.array_equal(starts, made.values["grouping.starts"])
+    fresh.restore({n: a for n, a in grouping(3).state().items() if n != "next"})
+    assert fresh.order(ROUNDS - 1).round == 0
+
+
 def test_too_few_rounds_for_two_phases_are_refused():
     with pytest.raises(ValueError, match="got 1 rounds, expected 2"):
         grouping(3, rounds=1)
