@@ -27,7 +27,7 @@ from itertools import islice
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from proper_coordinator.checks import Gauge, check_norms
+from proper_coordinator.checks import Gauge, check_norms, way_on
 from proper_coordinator.line import (
     Line,
     Node,
@@ -47,7 +47,6 @@ from proper_shared.offers import Offer
 from proper_shared.packing import Layout
 from proper_shared.privacy.budget import Budget, without_privacy
 from proper_shared.rounds import FederatedPart, Order, Outline, Part
-from proper_shared.secagg.collector import AGREED_BEFORE
 from proper_shared.secagg.keys import STANDARD, Suite
 from proper_shared.summing import collect
 from proper_shared.terms import Bounds, Terms, kind_of
@@ -58,11 +57,6 @@ __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
 ATTEMPTS = 2  # at one sum; under noise each is paid for, so there is one
 NO_BASE = "0" * 64  # where there is no backbone
-LOST = "see the log of drop-outs; the same command goes on from here"
-PARTED = (
-    "bring back whoever dropped out, then the same command goes on from here; if one "
-    "is gone for good, begin another run with another number of rounds"
-)
 
 Limits = Mapping[str, float]  # block -> largest L2 norm
 
@@ -215,7 +209,7 @@ class Coordinator:
             raise ProtocolError(
                 f"{len(last)} rounds failed one after the other; the last: "
                 f"{last[-1].failed}",
-                hint=PARTED if AGREED_BEFORE in (last[-1].failed or "") else LOST,
+                hint=way_on(last[-1].failed or ""),
             )
 
 

@@ -34,7 +34,7 @@ from proper_shared.grouping import (
 )
 from proper_shared.method.config import Method
 from proper_shared.rounds import Schedule
-from proper_shared.second_moments import fold, half, unfold, whitening
+from proper_shared.second_moments import fold, unfold
 
 M, W, USERS, TOKENS, ROUNDS, K = 12, 8, 60, 80, 24, 9
 FROZEN = {"l.population.a": np.ones((2, 3), np.float32)}
@@ -192,26 +192,6 @@ def test_gains_are_the_sum_over_tokens():
     np.testing.assert_allclose(found, gains_by_token(groups, x, d))
 
 
-def test_whitening_turns_a_covariance_into_the_identity():
-    rng = np.random.default_rng(1)
-    root = rng.normal(size=(M, M))
-    covariance = root @ root.T + 0.1 * np.eye(M)
-    for kept in (M, 5):
-        white = whitening(covariance, kept)
-        assert white.shape == (M, kept)
-        np.testing.assert_allclose(
-            white.T @ covariance @ white, np.eye(kept), atol=1e-4
-        )
-
-
-def test_a_direction_without_variance_is_left_out_and_not_blown_up():
-    white = whitening(np.diag([4.0, 1.0, 1e-9, 0.0]), 4)
-    np.testing.assert_allclose(
-        white.T @ np.diag([4, 1, 0, 0]) @ white, np.diag([0, 0, 1, 1]), atol=1e-6
-    )
-    assert np.abs(white).max() <= 1
-
-
 def test_groups_do_not_depend_on_where_features_lie_or_how_wide_they_are():
     """What whitening is for: only what is done with an input tells users apart."""
     true, features = people(3)
@@ -316,15 +296,6 @@ def test_a_user_of_whom_nothing_can_be_told_belongs_to_all_groups_alike():
     means = found["grouping.mean_x"], found["grouping.mean_d"]
     own = Features(*(np.tile(mean, (4, 1)) for mean in means))
     np.testing.assert_allclose(place_of(found, own), np.full(3, 1 / 3), rtol=1e-5)
-
-
-@pytest.mark.parametrize("width", [1, 2, 12, 352])
-def test_half_of_a_symmetric_matrix_says_all_of_it(width):
-    drawn = np.random.default_rng(width).normal(size=(3, 2, width, width))
-    whole = drawn + drawn.swapaxes(-1, -2)
-    halves = fold(whole)
-    assert halves.shape == (3, 2, half(width))
-    np.testing.assert_array_equal(unfold(halves), whole)
 
 
 def test_shares_divide_what_a_user_sends_and_leave_nothing_out():
