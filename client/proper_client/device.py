@@ -4,7 +4,6 @@ Covered: what is sent goes through the ledger; what is learnt stays in the vault
 Not covered: what a coordinator may ask for is for `policy` to say.
 """
 
-import os
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -150,8 +149,8 @@ class GuardedSite:
         return Me(self.identity, known.members, known.min_cohort, known.min_vouched)
 
     def rounding(self, seat: int, terms: Terms) -> RandomBytes:  # noqa: ARG002
-        """Return the system's random bytes."""
-        return os.urandom
+        """Return random bytes that are the same for the same sum; see `guard_watch`."""
+        return self.gate.rounding(terms)
 
 
 @dataclass

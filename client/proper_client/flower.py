@@ -259,6 +259,8 @@ class Participant:
         context: Context,
     ) -> RecordDict:
         """Open a session with an update and answer its first request."""
+        if self._gate is not None:
+            self._gate.adding(terms, trained.update)
         me, rounding = self._site.me(seat, terms.offer), self._site.rounding
         contribution = contribute(terms, me, trained.update, rounding(seat, terms))
         number = terms.offer.serial, terms.offer.attempt

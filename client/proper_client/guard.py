@@ -11,17 +11,17 @@ heavy; bounds, rings and noise outside the policy; the budget of epsilon; hours,
 too short a history; messages, objects and bundles that no honest coordinator sends.
 Not covered: inventions that waited until the device vouches for them; a block that a
 new run draws anew (`max_runs` bounds how often). Without noise the sums of two
-rounds with other survivors differ by those who came or went: the same order is added
-once, but one that differs by next to nothing is another order.
+rounds with other survivors differ by those who came or went: of an order one sum alone
+is opened, but one that differs by next to nothing is another order.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from proper_client.guard_record import Record, Run, hash_of
-from proper_client.guard_terms import order_hash, spent_in
+from proper_client.guard_record import Record, Run, Signed, hash_of
+from proper_client.guard_terms import SAME_NORMS, Sum, spent_in, survivors_hash
 from proper_client.policy import Policy
 from proper_shared.offers import Offer
 from proper_shared.privacy.accounting import epsilon_of
@@ -116,6 +116,52 @@ class Guard:
         self._budget(terms, record)
         return record.after_sending(offer, spent_in(terms))
 
+    def check_adding(self, sum_: Sum, mark: str, record: Record) -> Record:
+        """Return the record as it has to be kept before an update goes into a sum.
+
+        Who dies before it signs cannot know whether the sum with its vector was
+        opened. So whatever it signed, it adds to one sum one update: else the others,
+        who sign that sum again, would lay bare by how much its own has changed.
+
+        Raises:
+            Refusal: another update went into this very sum before.
+        """
+        if record.updates.get(sum_.name, mark) != mark:
+            raise Refusal(
+                "other-update",
+                "another update went into this very sum before; training came out "
+                "differently, or the history has changed",
+            )
+        return record.after_adding(sum_.name, mark)
+
+    def check_agreeing(
+        self, terms: Terms, survivors: Sequence[int], record: Record
+    ) -> Record:
+        """Return the record as it has to be kept before a sum may be opened.
+
+        Args:
+            terms: of the round.
+            survivors: places in the cohort of those who stand in the sum.
+            record: as it is.
+
+        Raises:
+            Refusal: another sum of this order may have been opened.
+        """
+        sum_ = Sum.of(terms)
+        signed = Signed(sum=sum_.name, survivors=survivors_hash(survivors))
+        for name, part in sum_.parts.items():
+            if self.bare and record.agreed.get(part, signed) != signed:
+                raise Refusal(name, "agreed before to a sum of others for this order")
+        return record.after_signing(sum_.parts.values(), signed)
+
+    @property
+    def bare(self) -> bool:
+        """Whether no noise that the person asked for hides who is in a sum.
+
+        Faint noise hides nobody: only a budget that the person set counts.
+        """
+        return self.policy.epsilon_total is None
+
     def known(self, offer: Offer, now: datetime) -> Known:
         """Return what the protocol of the round needs to know of the others."""
         cohort = tuple(map(bytes.fromhex, offer.cohort))
@@ -152,11 +198,17 @@ class Guard:
         """Refuse to add one update to two sums that may both be read.
 
         Their difference is what those who stood in one of them alone had sent. Noise
-        that the person asked for hides that.
+        that the person asked for hides that. The very same sum may be asked for again:
+        whether the same members are in it is known when they agree.
         """
-        bare = self.policy.epsilon_total is None
-        if bare and order_hash(terms) in record.signed:
-            raise Refusal("same-order", "a sum of this very order was agreed to before")
+        if not self.bare:
+            return
+        sum_ = Sum.of(terms)
+        for name, part in sum_.parts.items():
+            old = record.agreed.get(part)
+            if part in record.signed or (old is not None and old.sum != sum_.name):
+                what = "the norms" if name == SAME_NORMS else "a sum"
+                raise Refusal(name, f"{what} of this very order were agreed to before")
 
     def _situation(self, situation: Situation) -> None:
         policy = self.policy
@@ -208,9 +260,7 @@ class Guard:
         checks.cohort_size(known)
         places, own = range(len(known.cohort)), known.cohort.index(self.identity)
         checks.vouched(known, places, own)
-        # Faint noise hides nobody: only a budget that the person set frees the cohort.
-        bare = self.policy.epsilon_total is None
-        if bare and run is not None and run.block is not None:
+        if self.bare and run is not None and run.block is not None:
             new, old = set(offer.cohort), set(run.block)
             if new != old:
                 raise Refusal(

@@ -10,6 +10,7 @@ Not covered: a person, or a backup, that puts an older file in its place.
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -52,6 +53,20 @@ class Run(BaseModel):
     block: tuple[Hex32, ...] | None
 
 
+class Signed(BaseModel):
+    """Which sum this device agreed to have opened.
+
+    Attributes:
+        sum: see `guard_terms.Sum`.
+        survivors: hash of who stands in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    sum: Hex32
+    survivors: Hex32
+
+
 class Record(BaseModel):
     """All that this device agreed to.
 
@@ -60,7 +75,11 @@ class Record(BaseModel):
         runs: by the number of the run.
         losses: of privacy, over all runs, rounds that came to nothing included.
         bare: vectors that left without noise.
-        signed: orders whose sum this device agreed to have opened; see `order_hash`.
+        signed: orders whose sum this device agreed to have opened while this program
+            did not yet write down which sum; see `order_hash`.
+        agreed: which sum of an order, or of its norms, by their hash.
+        updates: mark of the update that goes into a sum, by the sum's name.
+        secret: from which marks and rounding come; None before the first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -70,6 +89,9 @@ class Record(BaseModel):
     losses: tuple[Loss, ...] = ()
     bare: int = Field(default=0, ge=0)
     signed: tuple[Hex32, ...] = ()
+    agreed: dict[Hex32, Signed] = Field(default_factory=dict)
+    updates: dict[Hex32, Hex32] = Field(default_factory=dict)
+    secret: Hex32 | None = Field(default=None, repr=False)
 
     def spent(self) -> Counter[Spent]:
         """Return how often each event happened."""
@@ -114,11 +136,21 @@ class Record(BaseModel):
         }
         return self.model_copy(update=changes)
 
-    def after_signing(self, order: str) -> "Record":
-        """Return the record once the sum of an order may be opened."""
-        if order in self.signed:
+    def after_adding(self, sum_: str, mark: str) -> "Record":
+        """Return the record once an update goes into a sum."""
+        if self.updates.get(sum_) == mark:
             return self
-        return self.model_copy(update={"signed": (*self.signed, order)})
+        return self.model_copy(update={"updates": {**self.updates, sum_: mark}})
+
+    def after_signing(self, parts: Iterable[str], signed: Signed) -> "Record":
+        """Return the record once a sum may be opened.
+
+        Args:
+            parts: hashes of what it tells; who has signed for one keeps that sum.
+            signed: which sum it is.
+        """
+        agreed = {**dict.fromkeys(parts, signed), **self.agreed}
+        return self.model_copy(update={"agreed": agreed})
 
 
 def hash_of(offer: Offer) -> str:

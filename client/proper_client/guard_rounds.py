@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
 from flwr.app import Message
+from numpy.typing import NDArray
 
 from proper_client.contacts import verified
 from proper_client.guard import Acquaintance, Guard, Situation
@@ -20,12 +22,13 @@ from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_client.policy import Policy
 from proper_client.vault import Vault
-from proper_shared.errors import ProtocolError
+from proper_shared.errors import FormatError, ProtocolError
 from proper_shared.offers import Offer
 from proper_shared.secagg.checks import Known, Refusal
 from proper_shared.secagg.membership import Log
-from proper_shared.secagg.messages import Phase
+from proper_shared.secagg.messages import Phase, read, read_places
 from proper_shared.terms import Terms
+from proper_shared.vectors.rounding import RandomBytes
 
 LOG = "membership-log"
 PURPOSES = {
@@ -98,16 +101,29 @@ class DeviceGate:
         situation = Situation(self.clock(), plugged_in(), self.items)
         self._watch.agree(terms, situation)
 
+    def adding(self, terms: Terms, update: NDArray[np.floating]) -> None:
+        """Remember which update goes into a sum, on the disk.
+
+        Raises:
+            Refusal: another one went into this very sum before.
+        """
+        self._watch.adding(terms, update)
+
+    def rounding(self, terms: Terms) -> RandomBytes:
+        """Return the random bytes by which an update is rounded for a sum."""
+        return self._watch.rounding(terms)
+
     def leaving(self, terms: Terms, request: bytes) -> None:
         """Note as what the next answer leaves; a vector leaves once.
 
         Raises:
-            Refusal: it left before.
+            Refusal: it left before; or other members are to stand in a sum that may
+                have been opened.
         """
         place = Place.of(terms.offer, terms.order)
         phase = request[0] if request else 0
         if phase == Phase.AGREE:
-            self._watch.before_agreeing(terms)
+            self._watch.before_agreeing(terms, _survivors(terms, request))
         if phase in PURPOSES:
             self._now = PURPOSES[Phase(phase)], place
         else:  # the vector, under masks or in clear; or what will be refused
@@ -123,3 +139,12 @@ class DeviceGate:
     def sort(self, _: Message, reply: Message) -> tuple[Purpose, Place]:
         """Return why a reply leaves, and in which round."""
         return (Purpose.ERROR, NOWHERE) if reply.has_error() else self._now
+
+
+def _survivors(terms: Terms, request: bytes) -> tuple[int, ...]:
+    """Return the places of those who are to stand in a sum."""
+    try:
+        _, _, body = read(request)
+        return read_places(body, len(terms.offer.cohort))
+    except FormatError as error:
+        raise Refusal("malformed", str(error)) from None

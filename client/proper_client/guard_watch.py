@@ -7,17 +7,24 @@ Covered: a crash between any two steps; the record is then ahead of what was sen
 Not covered: two processes in one home; the open ledger keeps the second one out.
 """
 
-from collections.abc import Iterator
+import hmac
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
 
 from proper_client.guard import Guard, Situation
 from proper_client.guard_record import Record, load_record, save_record
-from proper_client.guard_terms import order_hash
+from proper_client.guard_terms import Sum
 from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
 from proper_client.vault import Vault
+from proper_shared.privacy.gaussian import keystream
 from proper_shared.secagg.checks import Known, Refusal
 from proper_shared.terms import Terms
+from proper_shared.vectors.rounding import RandomBytes
 
 
 class Watch:
@@ -73,13 +80,44 @@ class Watch:
         masked = terms.offer.masked
         return (Purpose.MASKED_UPDATE if masked else Purpose.UPDATE), place
 
-    def before_agreeing(self, terms: Terms) -> None:
-        """Remember that the sum of this order may be opened from now on.
+    def adding(self, terms: Terms, update: NDArray[np.floating]) -> None:
+        """Remember which update goes into a sum, before anything of it leaves.
 
         Raises:
+            Refusal: another one went into this very sum before.
+            ConfigError: the record or the ledger cannot be written; nothing must leave.
+        """
+        if not self.guard.bare:
+            return
+        sum_, key = Sum.of(terms), self._secret()
+        numbers = np.ascontiguousarray(update, "<f4").tobytes()
+        mark = _derived(key, "update", sum_.name, numbers).hex()
+        with self.recorded(Place.of(terms.offer, terms.order)):
+            self._keep(self.guard.check_adding(sum_, mark, self._record))
+
+    def rounding(self, terms: Terms) -> RandomBytes:
+        """Return the random bytes by which an update is rounded for a sum.
+
+        The same for the same sum, whenever it is asked for: then it is the same to the
+        last bit, and there is no second one from which anything could be read.
+        """
+        if not self.guard.bare:
+            return os.urandom
+        return keystream(_derived(self._secret(), "rounding", Sum.of(terms).name))
+
+    def before_agreeing(self, terms: Terms, survivors: Sequence[int]) -> None:
+        """Remember which sum of this order may be opened from now on.
+
+        Args:
+            terms: of the round.
+            survivors: places in the cohort of those who stand in the sum.
+
+        Raises:
+            Refusal: another sum of this order may have been opened.
             ConfigError: the record cannot be written; nothing must be signed.
         """
-        self._keep(self._record.after_signing(order_hash(terms)))
+        with self.recorded(Place.of(terms.offer, terms.order)):
+            self._keep(self.guard.check_agreeing(terms, survivors, self._record))
 
     @contextmanager
     def recorded(self, place: Place = NOWHERE) -> Iterator[None]:
@@ -93,3 +131,15 @@ class Watch:
     def _keep(self, record: Record) -> None:
         save_record(self._vault, record)
         self._record = record
+
+    def _secret(self) -> bytes:
+        """Return what marks and rounding come from; it is drawn once for a home."""
+        if self._record.secret is None:
+            fresh = {"secret": os.urandom(32).hex()}
+            self._keep(self._record.model_copy(update=fresh))
+        return bytes.fromhex(self._record.secret or "")
+
+
+def _derived(secret: bytes, purpose: str, sum_: str, data: bytes = b"") -> bytes:
+    label = f"proper/guard/1/{purpose}/{sum_}/".encode()
+    return hmac.digest(secret, label + data, "sha256")

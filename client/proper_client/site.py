@@ -61,7 +61,7 @@ class Site(Protocol):
         ...
 
     def rounding(self, seat: int, terms: Terms) -> RandomBytes:
-        """Return the random bytes by which this seat rounds: those of the system."""
+        """Return the random bytes by which this seat rounds for a sum."""
         ...
 
     def trainer(self) -> Learner:
@@ -85,6 +85,14 @@ class Gate(Protocol):
 
         Raises:
             ProtocolError: the device does not take part.
+        """
+        ...
+
+    def adding(self, terms: Terms, update: Update) -> None:
+        """Note which update goes into a sum, before anything of it leaves.
+
+        Raises:
+            ProtocolError: another one went into this very sum before.
         """
         ...
 

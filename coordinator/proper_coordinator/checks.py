@@ -15,6 +15,7 @@ import numpy as np
 from proper_shared.aggregation import Sum
 from proper_shared.errors import ProtocolError
 from proper_shared.rounds import FederatedPart, Stage
+from proper_shared.secagg.collector import AGREED_BEFORE
 from proper_shared.terms import Terms
 
 SLACK = 1.05  # over the sum of the bounds, for rounding
@@ -38,6 +39,16 @@ def check_norms(terms: Terms, total: Sum) -> None:
                 f"the mean of {block.name} has norm {norm:.3g}, expected {most:.3g} "
                 "at most from honest clients"
             )
+
+
+def way_on(failed: str) -> str:
+    """Return what an operator can do about rounds that failed for this reason."""
+    if AGREED_BEFORE in failed:
+        return (
+            "bring back whoever dropped out, then the same command goes on from here; "
+            "if one is gone for good, begin another run with another number of rounds"
+        )
+    return "see the log of drop-outs; the same command goes on from here"
 
 
 def rounding_error(terms: Terms) -> float:

@@ -29,7 +29,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from proper_coordinator.attendance import Attendance, Seats
-from proper_coordinator.checks import Gauge, check_norms
+from proper_coordinator.checks import Gauge, check_norms, way_on
 from proper_coordinator.conversation import Conversation
 from proper_coordinator.line import (
     AWAY,
@@ -202,7 +202,7 @@ class Coordinator:
             raise ProtocolError(
                 f"{len(last)} rounds failed one after the other; the last: "
                 f"{last[-1].failed}",
-                hint="see the log of drop-outs; the same command goes on from here",
+                hint=way_on(last[-1].failed or ""),
             )
 
 

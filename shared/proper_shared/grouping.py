@@ -27,7 +27,6 @@ to one group, one who wrote little to all a bit. It stays on the device.
 Letters: m, w widths of x and d; p, c their whitened widths; E groups; R starts.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -37,6 +36,7 @@ from numpy.typing import NDArray
 
 from proper_shared.packing import Arrays, Layout, Shapes, Vector
 from proper_shared.rounds import Order, Schedule
+from proper_shared.second_moments import fold, half, unfold, whitening
 
 Phase = Literal["moments", "mixture"]
 Floats = NDArray[np.floating]
@@ -51,7 +51,7 @@ RIDGE = 100.0  # tokens
 READING = tuple(
     f"grouping.{n}" for n in ("mean_x", "mean_d", "white_x", "white_d", "groups")
 )
-LEAST = 1e-3  # of the largest eigenvalue; directions below are left out
+UNKNOWN = -1  # round
 
 
 class Features(NamedTuple):
@@ -168,21 +168,49 @@ class Grouping:
         self.values = _zeros(sizes.values())
         self.sums = {**_zeros(sizes.sums("moments")), **_zeros(sizes.sums("mixture"))}
         self.sums["seen"] = np.zeros(1, np.float32)
-        drawn = np.random.default_rng(seed).normal(
-            scale=0.1, size=self.values["grouping.starts"].shape
-        )
-        self.values["grouping.starts"] = drawn.astype(np.float32)
+        self.sums["next"] = np.zeros(1, np.float32)  # round after the last that moved
+        self._seed = seed
+        starts = self.values["grouping.starts"]
+        self.values["grouping.starts"] = _drawn(seed, starts.shape)
 
     def order(self, round_: int) -> Order:
-        """Return the order of a round."""
+        """Return the order of a round.
+
+        Devices open one sum of an order, and orders that nothing moved in between are
+        one. So a round of moments after one that came to nothing is that one again, to
+        the last bit: the same members make the same sum. In the mixture the worst
+        start is drawn anew, and then it is another order, for whoever is left.
+        """
         shapes = {name: array.shape for name, array in self.frozen.items()}
-        layout = self.sizes.outgoing(shapes)
-        parameters = layout.pack({**self.frozen, **self.values})
-        return Order("grouping", None, round_, self.schedule, parameters)
+        layout, number, values = self.sizes.outgoing(shapes), round_, dict(self.values)
+        if self._phase(round_) == "moments" and self._next != UNKNOWN:
+            number = min(round_, self._next)
+        if (worst := self._redrawn(round_)) is not None:
+            starts = values["grouping.starts"].copy()
+            starts[worst] = _drawn([self._seed, round_], starts.shape[1:])
+            values["grouping.starts"] = starts
+        parameters = layout.pack({**self.frozen, **values})
+        return Order("grouping", None, number, self.schedule, parameters)
 
     def layout(self, round_: int) -> Layout:
         """Return what lies where in a client's vector of a round."""
-        return self.sizes.sums(phase_of(round_, self.schedule.rounds))
+        return self.sizes.sums(self._phase(round_))
+
+    @property
+    def _next(self) -> int:
+        return int(self.sums["next"][0])
+
+    def _phase(self, round_: int) -> Phase:
+        """Return the phase of a round; no mixture before there are moments."""
+        if not self.sums["seen"][0]:
+            return "moments"
+        return phase_of(round_, self.schedule.rounds)
+
+    def _redrawn(self, round_: int) -> int | None:
+        """Return the start that is drawn anew, if the round before moved nothing."""
+        if self._phase(round_) == "moments" or self._next >= round_:
+            return None
+        return int(self.sums["gain"].argmin())
 
     def apply(self, round_: int, total: NDArray[np.float64], count: int) -> float:
         """Take up the sum of a round; there is no loss, so 0 is returned.
@@ -190,11 +218,15 @@ class Grouping:
         Raises:
             FormatError: the sum has another length; nothing is changed.
         """
-        phase = phase_of(round_, self.schedule.rounds)
+        phase, worst = self._phase(round_), self._redrawn(round_)
         more = self.sizes.sums(phase).unpack(total)
         kept = 1.0 if phase == "moments" else FORGET
         for name, array in more.items():
-            self.sums[name] = (kept * self.sums[name] + array).astype(np.float32)
+            old = kept * self.sums[name]
+            if worst is not None:
+                old[worst] = 0
+            self.sums[name] = (old + array).astype(np.float32)
+        self.sums["next"] = np.array([round_ + 1], np.float32)
         if phase == "moments":
             self.sums["seen"] = self.sums["seen"] + np.float32(count)
             self._whiten()
@@ -238,52 +270,28 @@ class Grouping:
     def restore(self, state: Mapping[str, Floats]) -> None:
         """Take up the arrays of a checkpoint.
 
+        One that does not say which round moved last is from an earlier version.
+
         Raises:
             FormatError: a name or a shape is not that of a grouping.
         """
+        state, told = {"next": np.zeros(1, np.float32), **state}, "next" in state
         layout = Layout({name: array.shape for name, array in self.state().items()})
         fresh = layout.unpack(layout.pack(dict(state)))
         arrays = {name: np.array(array, np.float32) for name, array in fresh.items()}
         self.values = {name: arrays[name] for name in self.values}
         self.sums = {name: arrays[name] for name in self.sums}
+        if not told and self.sums["seen"][0]:
+            self.sums["next"][0] = UNKNOWN
 
 
-def half(width: int) -> int:
-    """Return how many numbers of a symmetric matrix are on its diagonal and above."""
-    return width * (width + 1) // 2
-
-
-def fold(matrices: Floats) -> Floats:
-    """Return the diagonals and what is above, (..., m, m) -> (..., half(m))."""
-    rows, columns = np.triu_indices(matrices.shape[-1])
-    halves: Floats = matrices[..., rows, columns]
-    return halves
-
-
-def unfold(halves: Floats) -> Floats:
-    """Return the symmetric matrices of `fold`, (..., half(m)) -> (..., m, m)."""
-    width = math.isqrt(2 * halves.shape[-1])
-    rows, columns = np.triu_indices(width)
-    matrices = np.empty((*halves.shape[:-1], width, width), halves.dtype)
-    matrices[..., rows, columns] = halves
-    matrices[..., columns, rows] = halves
-    return matrices
+def _drawn(seed: int | list[int], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(seed).normal(scale=0.1, size=shape)
+    return drawn.astype(np.float32)
 
 
 def _zeros(layout: Layout) -> Arrays:
     return {name: np.zeros(shape, np.float32) for name, shape in layout.shapes.items()}
-
-
-def whitening(covariance: Floats, kept: int) -> NDArray[np.float32]:
-    """Return (m, kept): columns that turn the covariance into the identity.
-
-    Directions with almost no variance become columns of zeros.
-    """
-    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
-    values, vectors = values[-kept:], vectors[:, -kept:]
-    used = values > LEAST * values[-1]
-    scale = np.where(used, 1 / np.sqrt(np.where(used, values, 1)), 0)
-    return (vectors * scale).astype(np.float32)
 
 
 def answer(

@@ -107,7 +107,7 @@ class Terms:
         """The layout of what is added, (Q',)."""
         if self.probing:
             return norms_layout(self.layout)
-        return with_norms(self.layout) if self._tells_norms else self.layout
+        return with_norms(self.layout) if self._adds_norms else self.layout
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -167,11 +167,17 @@ class Terms:
         )
 
     @property
-    def _tells_norms(self) -> bool:
+    def tells_norms(self) -> bool:
+        """Whether norms are in the sum, alone or beside the updates."""
+        return self.probing or self._adds_norms
+
+    @property
+    def _adds_norms(self) -> bool:
         """Whether the norms for the next bounds are in the vector.
 
         Not under noise, and not right after a probe of the same order: whoever left
-        between two sums with the same norms would show theirs.
+        between two sums with the same norms would show theirs. A coordinator that asks
+        for them nevertheless is refused by the devices.
         """
         return NORMS in self.offer.bounds
 
@@ -185,7 +191,7 @@ class Terms:
         Raises:
             FormatError: the update has another length, or holds NaN or infinity.
         """
-        if not (self.probing or self._tells_norms):
+        if not self.tells_norms:
             return update.astype(np.float64)
         norms = log_norms(update, self.layout).ravel()
         return norms if self.probing else np.concatenate([update, norms])
@@ -206,7 +212,7 @@ class Terms:
         """
         if self.offer.noise:
             return dict(self.offer.bounds)
-        if not (self.probing or self._tells_norms):
+        if not self.tells_norms:
             return {**self.offer.bounds, NORMS: norms_bound(self.layout)}
         mean = self.sent.unpack(total.total)[NORMS] / total.count
         try:

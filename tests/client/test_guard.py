@@ -1,5 +1,6 @@
 """The guard: each refusal has its name, leaves all as it was, and is shown."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -217,21 +218,83 @@ def test_only_under_a_budget_of_the_person_cohorts_may_change():
     guard.check(a_proposal(run="cd" * 16, cohort=other), AGREED, a_situation())
 
 
-def test_an_order_whose_sum_may_be_open_is_not_added_again():
+BOUNDS = {"update": 1.0, "loss": 10.0}  # without those of norms
+
+
+def refused(call, *args):
+    with pytest.raises(Refusal) as caught:
+        call(*args)
+    return caught.value.name
+
+
+def test_of_an_order_one_sum_alone_is_opened():
     guard, order = a_guard(), an_order()
-    signed = AGREED.after_signing(order_hash(a_proposal(order)))
-    for offered in (
-        a_proposal(order, attempt=1),
-        a_proposal(order, serial=9),
+    everybody = tuple(range(12))
+    signed = guard.check_agreeing(a_proposal(order), everybody, AGREED)
+    for other in (
         a_proposal(order, run="cd" * 16),
-        a_proposal(replace(order, round=7), serial=9),
+        a_proposal(replace(order, round=7), serial=9),  # rounded in another way
+        a_proposal(order, serial=9, bounds={**BOUNDS, "update": 0.9, "norms": 60.0}),
+        a_proposal(order, serial=9, bounds=BOUNDS),
+        a_proposal(order, serial=9, ring_bits=24),
     ):
-        with pytest.raises(Refusal) as caught:
-            guard.check(offered, signed, a_situation())
-        assert caught.value.name == "same-order"
+        assert refused(guard.check, other, signed, a_situation()) == "same-order"
+        again = refused(guard.check_agreeing, other, everybody, signed)
+        assert again == "same-order"
     moved = replace(order, parameters=order.parameters + 1)
     guard.check(a_proposal(moved, serial=9), signed, a_situation())
     guard.check(a_proposal(order, serial=9), AGREED, a_situation())
+
+
+def test_the_very_same_sum_is_signed_again_for_the_same_members_alone():
+    guard, order = a_guard(), an_order()
+    signed = guard.check_agreeing(a_proposal(order), range(11), AGREED)
+    for change in ({"attempt": 1}, {"serial": 9}):
+        again = a_proposal(order, **change)
+        guard.check(again, signed, a_situation())
+        assert guard.check_agreeing(again, range(11), signed) == signed
+        for others in (range(12), range(10), range(1, 12)):
+            name = refused(guard.check_agreeing, again, others, signed)
+            assert name == "same-order"
+
+
+def test_the_norms_of_an_order_are_told_once_in_a_probe_or_beside_an_update():
+    guard, order, everybody = a_guard(), an_order(), range(12)
+    probe = a_proposal(order, bounds={})
+    beside, without = (
+        a_proposal(order, serial=4),
+        a_proposal(order, serial=4, bounds=BOUNDS),
+    )
+    probed = guard.check_agreeing(probe, everybody, AGREED)
+    told = guard.check_agreeing(a_proposal(order), everybody, AGREED)
+    for offered, record in (
+        (beside, probed),
+        (a_proposal(order, serial=4, bounds={}), told),
+        (a_proposal(replace(order, round=7), serial=4, bounds={}), probed),
+    ):
+        name = refused(guard.check, offered, record, a_situation())
+        assert name == "same-norms"
+        name = refused(guard.check_agreeing, offered, everybody, record)
+        assert name == "same-norms"
+    guard.check(without, probed, a_situation())  # as every honest round goes on
+    guard.check_agreeing(without, range(9), probed)
+
+
+def test_under_a_budget_of_the_person_noise_hides_who_is_in_a_sum():
+    guard, noised = a_guard(epsilon_total=50.0), a_proposal(noise=NOISE)
+    signed = guard.check_agreeing(noised, range(12), AGREED)
+    again = a_proposal(noise=NOISE, serial=4)
+    guard.check(again, signed, a_situation())
+    assert guard.check_agreeing(again, range(9), signed) == signed
+
+
+def test_what_an_earlier_version_signed_is_never_signed_again():
+    order = an_order()
+    signed = order_hash(a_proposal(order))
+    words = AGREED.model_dump(mode="json", include={"format", "runs", "losses", "bare"})
+    record = Record.model_validate_json(json.dumps({**words, "signed": [signed]}))
+    again = a_proposal(order, attempt=1)
+    assert refused(a_guard().check, again, record, a_situation()) == "same-order"
 
 
 @given(

@@ -27,17 +27,14 @@ from proper_shared.grouping import (
     Sizes,
     answer,
     first_embedding,
-    fold,
     gains_of,
-    half,
     phase_of,
     place_of,
     sharpness,
-    unfold,
-    whitening,
 )
 from proper_shared.method.config import Method
 from proper_shared.rounds import Schedule
+from proper_shared.second_moments import fold, unfold
 
 M, W, USERS, TOKENS, ROUNDS, K = 12, 8, 60, 80, 24, 9
 FROZEN = {"l.population.a": np.ones((2, 3), np.float32)}
@@ -195,26 +192,6 @@ def test_gains_are_the_sum_over_tokens():
     np.testing.assert_allclose(found, gains_by_token(groups, x, d))
 
 
-def test_whitening_turns_a_covariance_into_the_identity():
-    rng = np.random.default_rng(1)
-    root = rng.normal(size=(M, M))
-    covariance = root @ root.T + 0.1 * np.eye(M)
-    for kept in (M, 5):
-        white = whitening(covariance, kept)
-        assert white.shape == (M, kept)
-        np.testing.assert_allclose(
-            white.T @ covariance @ white, np.eye(kept), atol=1e-4
-        )
-
-
-def test_a_direction_without_variance_is_left_out_and_not_blown_up():
-    white = whitening(np.diag([4.0, 1.0, 1e-9, 0.0]), 4)
-    np.testing.assert_allclose(
-        white.T @ np.diag([4, 1, 0, 0]) @ white, np.diag([0, 0, 1, 1]), atol=1e-6
-    )
-    assert np.abs(white).max() <= 1
-
-
 def test_groups_do_not_depend_on_where_features_lie_or_how_wide_they_are():
     """What whitening is for: only what is done with an input tells users apart."""
     true, features = people(3)
@@ -241,6 +218,48 @@ def test_the_mixture_follows_the_moments_and_has_nine_tenths_of_the_rounds(round
     assert phases[0] == "moments"
     assert phases == sorted(phases, key=["moments", "mixture"].index)
     assert phases.count("mixture") == rounds * 9 // 10
+
+
+def test_after_a_round_that_came_to_nothing_the_worst_start_alone_is_drawn_anew():
+    _, features = people(3, users=9)
+    made = play(grouping(3), features, range(6))
+    before, worst = copied(made), int(made.sums["gain"].argmin())
+    starts = [values_of(made, n)["grouping.starts"] for n in (6, 7, 8)]
+    assert np.array_equal(starts[0], made.values["grouping.starts"])
+    moved = (starts[1] != starts[0]).any((1, 2, 3))
+    assert moved.nonzero()[0].tolist() == [worst]
+    assert not np.array_equal(starts[2], starts[1])  # should that fail too
+    assert same(made, before)  # asking moves nothing
+    play(made, features, [7])
+    grown = made.sums["gain"] > FORGET * before["gain"]
+    assert (~grown).nonzero()[0].tolist() == [worst]  # it has this round alone
+    after = values_of(made, 8)["grouping.starts"]
+    assert np.array_equal(after, made.values["grouping.starts"])
+
+
+def test_moments_that_came_to_nothing_are_asked_for_again_until_there_are_some():
+    _, features = people(3, users=9)
+    made = grouping(3)
+    for round_ in (1, 2, ROUNDS - 2):  # moments, and where the mixture would be
+        order = made.order(round_)
+        assert order.round == 0
+        assert order.parameters.tobytes() == made.order(0).parameters.tobytes()
+        assert made.layout(round_) == made.sizes.sums("moments")
+    play(made, features, [5, 6])
+    assert made.sums["seen"][0] == 9
+    assert made.order(7).round == 7
+    assert made.sums["gain"].any()
+
+
+def test_a_checkpoint_that_does_not_say_what_moved_last_is_read():
+    _, features = people(3, users=9)
+    made = play(grouping(3), features, range(6))
+    again, fresh = grouping(3), grouping(3)
+    again.restore({n: array for n, array in made.state().items() if n != "next"})
+    starts = values_of(again, 6)["grouping.starts"]  # signed already? nobody knows
+    assert not np.array_equal(starts, made.values["grouping.starts"])
+    fresh.restore({n: a for n, a in grouping(3).state().items() if n != "next"})
+    assert fresh.order(ROUNDS - 1).round == 0
 
 
 def test_too_few_rounds_for_two_phases_are_refused():
@@ -277,15 +296,6 @@ def test_a_user_of_whom_nothing_can_be_told_belongs_to_all_groups_alike():
     means = found["grouping.mean_x"], found["grouping.mean_d"]
     own = Features(*(np.tile(mean, (4, 1)) for mean in means))
     np.testing.assert_allclose(place_of(found, own), np.full(3, 1 / 3), rtol=1e-5)
-
-
-@pytest.mark.parametrize("width", [1, 2, 12, 352])
-def test_half_of_a_symmetric_matrix_says_all_of_it(width):
-    drawn = np.random.default_rng(width).normal(size=(3, 2, width, width))
-    whole = drawn + drawn.swapaxes(-1, -2)
-    halves = fold(whole)
-    assert halves.shape == (3, 2, half(width))
-    np.testing.assert_array_equal(unfold(halves), whole)
 
 
 def test_shares_divide_what_a_user_sends_and_leave_nothing_out():

@@ -23,6 +23,8 @@ from proper_shared.secagg.ring import Elements
 from proper_shared.secagg.unmasking import Unmasking
 
 Bodies = dict[int, bytes]  # by place
+# Why devices that are there may refuse to agree: see the guard on the client.
+AGREED_BEFORE = "who agreed to a sum of this order agrees again for the same members"
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,13 @@ class Collector:
 
     def _fail(self, what: str, phase: Phase, needed: int) -> None:
         self._phase = None
-        self._failure = ProtocolError(
+        words = (
             f"{what} in the phase {phase.title}, expected {needed} "
             f"of {self._quorum.cohort_size}"
         )
+        if phase is Phase.AGREE:
+            words += f"; {AGREED_BEFORE}"
+        self._failure = ProtocolError(words)
 
     def _sound(self, phase: Phase, answers: Mapping[int, bytes]) -> Bodies:
         """Return the bodies of answers that pass, in ascending places."""
