@@ -139,7 +139,6 @@ class Federation:
             self.rounds.append,
             names=Names(LOG.federation.hex(), RUN),
             log=LOG.dump(),
-            identities=IDENTITIES,
         )
         part = search(self.wanted)
         lead.run(MemoryGrid(self._answer, SEATS), [part])

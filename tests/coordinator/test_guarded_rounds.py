@@ -7,7 +7,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from guarded import IDENTITIES, LOG, RUN, SEATS, Federation, KilledError, search
 
 from proper_client.guard import Guard
-from proper_coordinator.line import opening, raw, request_records
+from proper_coordinator.line import letter, raw
 from proper_shared.errors import ProtocolError
 from proper_shared.offers import Offer
 from proper_shared.secagg.messages import Phase
@@ -146,16 +146,16 @@ def test_moments_wait_for_a_member_that_signed_and_the_error_says_so(
 def sum_of(federation, terms, without=()):
     """Play the phases of one sum, as whoever holds the coordinator's keys may."""
     collector = collect(terms, IDENTITIES)
-    first = opening(terms.offer, terms.order)
+    order = terms.order
     while requests := collector.requests():
         answers = {}
         for seat, request in requests.items():
-            letter = {**first, **request_records(terms.offer, request)}
-            reply = tell(federation, seat, "train", letter)
+            asked = letter(terms.offer, request, order)
+            reply = tell(federation, seat, "train", asked)
             if seat not in without and not reply.has_error():
                 answers[seat] = reply.content.array_records["answer"]["bytes"].data
         collector.receive(answers)
-        first = {}
+        order = None
     return collector.result()
 
 
