@@ -108,10 +108,11 @@ def played(vault):
 
 def charged(vault):
     record = load_record(vault)
-    return record.runs[RUN].vectors, record.bare, len(record.signed)
+    return record.runs[RUN].vectors, record.bare, len(record.agreed)
 
 
-COSTS = {Phase.MASK: ((0, 0, 0), (1, 1, 0)), Phase.AGREE: ((1, 1, 0), (1, 1, 1))}
+# The sum tells norms too, so agreeing to it is agreeing to the sum and to the norms.
+COSTS = {Phase.MASK: ((0, 0, 0), (1, 1, 0)), Phase.AGREE: ((1, 1, 0), (1, 1, 2))}
 
 
 @pytest.mark.parametrize("phase", COSTS)

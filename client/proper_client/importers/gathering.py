@@ -9,6 +9,9 @@
 * Only the newest `MAX_ENTRIES` entries are kept, and as many as fit into `MAX_BYTES`:
   what a history file may have. So memory is bounded, however large the source is.
 * Whatever is left out is counted, with the reason.
+
+Not covered: entries of one and the same date where a history is full; an import of them
+again may keep others of that date.
 """
 
 import hashlib

@@ -153,7 +153,11 @@ def test_of_too_many_entries_the_newest_are_kept(monkeypatch, dated):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.tuples(st.integers(1, 28), st.integers(1, 400)), max_size=60),
+    st.lists(
+        st.tuples(st.integers(1, 28), st.integers(1, 400)),
+        max_size=28,
+        unique_by=lambda entry: entry[0],
+    ),
     st.integers(2_000, 8_000),
 )
 def test_a_full_history_takes_the_same_import_twice(sizes, room):

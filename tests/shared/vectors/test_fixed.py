@@ -51,6 +51,8 @@ def test_the_outline_is_what_the_parts_ask_for():
     settings = settings_for(RunConfig(quick=True), make_world("tagging", 7, 3, 2))
     outline = blueprint.outline(settings)
     for part, told in zip(blueprint.parts(settings), outline, strict=True):
+        if part.stage == "grouping":
+            part.sums["seen"][0] = 1  # else the moments would be asked for again
         asked = tuple(part.layout(r) for r in range(part.schedule.rounds))
         assert (part.stage, asked) == (told.stage, told.layouts)
 
