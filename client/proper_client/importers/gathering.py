@@ -161,7 +161,7 @@ class Gathering:
         size = len(packed) + len(name) + _OVERHEAD
         full = self._is_full(size)
         if self._floor >= stamp > _UNDATED or (full and oldest >= stamp > _UNDATED):
-            self.dropped[_OLDER] += 1
+            self._let_go(stamp)
             return
         heapq.heappush(self._heap, (stamp, self._number, name, date, packed))
         self._ids.add(name)
@@ -174,7 +174,7 @@ class Gathering:
         return count > MAX_ENTRIES or self._nbytes + more > MAX_BYTES
 
     def _drop_oldest(self) -> None:
-        _, _, name, date, packed = heapq.heappop(self._heap)
+        stamp, _, name, date, packed = heapq.heappop(self._heap)
         if date is None and self._before:
             raise DataError(
                 "the entries do not fit beside those that are there, and none has a "
@@ -183,7 +183,12 @@ class Gathering:
             )
         self._ids.discard(name)
         self._nbytes -= len(packed) + len(name) + _OVERHEAD
+        self._let_go(stamp)
+
+    def _let_go(self, stamp: float) -> None:
+        """Count an entry as too old; an older one finds no room from now on either."""
         self.dropped[_OLDER] += 1
+        self._floor = max(self._floor, stamp)
 
     def _settle_dates(self) -> None:
         """Date the entries before the first date; refuse to mix where nobody can."""
