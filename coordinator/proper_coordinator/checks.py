@@ -74,6 +74,15 @@ class Gauge:
     band: float = BAND
     _best: dict[str, float] = field(default_factory=dict)
 
+    def best(self, stage: Stage) -> float | None:
+        """Return the least loss of a stage so far, None where there is none."""
+        return self._best.get(stage)
+
+    def recall(self, stage: Stage, best: float | None) -> None:
+        """Go on from the best of a run that was broken off."""
+        if best is not None:
+            self._best[stage] = best
+
     def begin(self, part: FederatedPart) -> None:
         """Look at a part before it moves, if it was not looked at before."""
         if part.stage not in self._best:

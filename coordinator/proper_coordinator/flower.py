@@ -169,6 +169,8 @@ class Coordinator:
         if saved := self.store.load(part.stage):
             part.restore(saved.state)
             log, bounds = list(saved.rounds), dict(saved.bounds)
+            if self.gauge is not None and log:
+                self.gauge.recall(part.stage, log[-1].public_best)
         rounds = part.schedule.rounds
         chosen = cohorts(self._blocks(here), (self.plan.seed, number))
         for round_, cohort in enumerate(islice(chosen, rounds)):
@@ -230,6 +232,7 @@ class _Round:
         line = self.here.line
         down, up = line.bytes_down, line.bytes_up
         loss, count, failed = math.nan, 0, None
+        gauge = self.lead.gauge
         try:
             total = self._sum(part, round_)
             count = total.count
@@ -242,6 +245,7 @@ class _Round:
             loss=loss if math.isfinite(loss) else None,
             count=count,
             failed=failed,
+            public_best=gauge.best(part.stage) if gauge else None,
             dropped=self._dropouts(),
             seconds=time.monotonic() - started,
             bytes_down=line.bytes_down - down,

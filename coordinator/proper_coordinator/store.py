@@ -48,6 +48,8 @@ class Round(BaseModel):
             it was not finite.
         count: How many nodes are in the sum; 0 where there was none.
         failed: Why the round moved nothing; None where it did.
+        public_best: The least that public texts cost the stage so far, nats a token;
+            None where they are not looked at.
         bytes_down: Content of all messages to the nodes.
         bytes_up: Content of all messages from the nodes.
     """
@@ -57,6 +59,7 @@ class Round(BaseModel):
     loss: float | None
     count: int
     failed: str | None = None
+    public_best: float | None = None
     dropped: tuple[Dropout, ...]
     seconds: float
     bytes_down: int

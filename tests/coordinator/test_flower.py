@@ -160,6 +160,22 @@ def test_a_part_that_fares_badly_on_public_texts_moves_back(tmp_path, masked, af
     assert part.values[name].tobytes() != twin.values[name].tobytes()
 
 
+def test_a_run_that_goes_on_remembers_how_little_public_texts_cost(tmp_path):
+    def off(_):
+        raise KeyboardInterrupt
+
+    plan, part = Plan(masked=False), population(2)
+    losses = iter([1.2, 1.0])  # before the first round, and after it
+    first = Coordinator(
+        plan, Store(tmp_path, "toy"), off, Gauge(lambda _: next(losses))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        first.run(MemoryGrid(Disturbed(4, {}).answer, 4), [part])
+    _, seen = run(tmp_path, {}, rounds=2, gauge=Gauge(lambda _: 1.6))
+    assert "1.600 nats a token after the round, expected 1.5" in seen[0].outcome.failed
+    assert seen[0].outcome.public_best == 1.0
+
+
 def test_a_sum_that_clipped_vectors_cannot_make_is_dropped(tmp_path):
     size = population().layout(0).size
     before = values(population(1))
