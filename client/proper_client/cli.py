@@ -149,7 +149,7 @@ def generate(
     *, text: str, level: Level | None, task: str | None, home: Path | None
 ) -> None:
     """Answer TEXT as you would."""
-    from proper_client.assistant import generate as answer  # noqa: PLC0415
+    from proper_client.speaking import generate as answer  # noqa: PLC0415
 
     vault = vault_at(home)
     click.echo(plain(answer(text, vault, task, level)))
