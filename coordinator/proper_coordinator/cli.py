@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -325,11 +326,22 @@ def refresh(*, place: Path, key: Path) -> None:
 
 
 def _ask(passphrase_file: Path | None, *, new: bool = False) -> str:
-    """Return the passphrase, from a file or from the person."""
+    """Return the passphrase, from a file or from the person.
+
+    An old one may have several lines: once, such a file was no error.
+    """
+    from proper_shared.passphrases import (  # noqa: PLC0415
+        GIVE,
+        ask_at_terminal,
+        ask_twice,
+        of_file,
+    )
+
     if passphrase_file is not None:
-        return passphrase_file.read_text(encoding="utf-8").rstrip("\r\n")
-    words = "Passphrase of the keys"
-    return str(click.prompt(words, hide_input=True, confirmation_prompt=new, err=True))
+        return of_file(passphrase_file, lines=not new)
+    ask = partial(ask_at_terminal, locked="a key", how=GIVE)
+    question = "Passphrase of the keys"
+    return ask_twice(ask, question, len) if new else ask(question)
 
 
 def _lead(folder: Path, *, begun: bool) -> None:
