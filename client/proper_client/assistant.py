@@ -1,4 +1,4 @@
-"""From a history in a file to a personal model in the vault, and from there to answers.
+"""From a history in a file to a personal model in the vault.
 
 Everything that can be wrong is looked at before anything is learnt, and the vault is
 written once, at the end: whatever stops a training, the model that was there stays.
@@ -7,14 +7,11 @@ written once, at the end: whatever stops a training, the model that was there st
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
-from proper_client.answer import Answerer
-from proper_client.kept import TRAIN_AGAIN, About, Level, choose, load
+from proper_client.kept import About
 from proper_client.opening import Opened, open_release
 from proper_client.personal import (
-    LEVELS,
     PHASES,
     Ground,
     Personal,
@@ -26,9 +23,9 @@ from proper_client.vault import Vault
 from proper_client.wish import Wish
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import local_folder
-from proper_shared.errors import ConfigError, DataError, FormatError
+from proper_shared.errors import ConfigError, FormatError
 from proper_shared.history import User, split_for_validation
-from proper_shared.release import STARTER, Header, digest_of, read_manifest
+from proper_shared.release import STARTER, Header, read_manifest
 from proper_shared.tasks import Task
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
@@ -85,42 +82,6 @@ def _about(wish: Wish, opened: Opened, user: User, person: Personal, now: str) -
         release_sha256=opened.digest,
         backbone=str(local_folder(backbone) or backbone),
     )
-
-
-def generate(
-    text: str, vault: Vault, task: str | None = None, level: Level | None = None
-) -> str:
-    """Answer `text` as the person would.
-
-    Args:
-        text: What is read.
-        vault: Holds the personal model.
-        task: Which of the models; needed where there are several.
-        level: Which level answers; None for the one that was chosen in training.
-
-    Raises:
-        DataError: there is no personal model, or nothing to read.
-        ConfigError: there are several models and `task` is none of them, or the
-            release below is no longer what it was.
-        FormatError: the personal model is damaged, or does not fit its release.
-    """
-    if not text.strip():
-        raise DataError(
-            "got an empty text, expected something to answer",
-            hint="put the text in quotes: proper-client generate 'a long day'",
-        )
-    arrays, about = load(vault, choose(vault, task))
-    opened = _reopen(about)
-    personaliser = _personaliser(opened, about.seed)
-    person = Personal({name: torch.from_numpy(a) for name, a in arrays.items()})
-    if _shapes(person) != _shapes(personaliser.newcomer()):
-        raise FormatError(
-            f"the personal model for {about.task} does not fit its release",
-            hint=TRAIN_AGAIN,
-        )
-    personaliser.seat([person])
-    opened.adapted.users.use(*LEVELS[level or about.level])
-    return Answerer(opened.adapted, opened.encoder).answers([[text]])[0][0]
 
 
 def _check_task(task: Task, release: Path) -> None:
@@ -200,24 +161,3 @@ def _as_one(progress: Progress, plan: list[int]) -> Callable[..., None]:
             finished = sum(plan[:phases])
 
     return report
-
-
-def _reopen(about: About) -> Opened:
-    """Open the release that a personal model was trained on, and no other."""
-    starter = about.release == STARTER_NAME
-    release = STARTER if starter else Path(about.release)
-    if not release.is_dir() or digest_of(release) != about.release_sha256:
-        raise ConfigError(
-            f"the release in {release} is gone, or is another than in training",
-            hint=TRAIN_AGAIN if starter else f"{TRAIN_AGAIN} --release DIR",
-        )
-    if Path(about.backbone).is_absolute() and local_folder(about.backbone) is None:
-        raise ConfigError(
-            f"the backbone in {about.backbone} is gone",
-            hint=f"{TRAIN_AGAIN} --backbone FOLDER",
-        )
-    return open_release(release, about.backbone)
-
-
-def _shapes(person: Personal) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in person.tensors.items()}

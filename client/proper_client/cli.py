@@ -4,7 +4,6 @@ Here stand the commands for a model of one's own; `cli_federation` has the other
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 from proper_client.cli_federation import COMMANDS
 from proper_client.cli_options import (
     debug,
+    folder_of,
     home_options,
     keep_for_secrets,
     secrets_given,
@@ -71,12 +71,11 @@ def train(  # noqa: PLR0913 - one for each option
     """Train a personal model from your history."""
     start = time.monotonic()  # before the imports, which a person waits for too
     from proper_client.releases.shelf import Shelf  # noqa: PLC0415
-    from proper_client.vault import default_home  # noqa: PLC0415
     from proper_client.wish import Wish  # noqa: PLC0415
 
-    place, known = Shelf(home or default_home(os.environ)).default()
     if release is None:
-        release, backbone = place, backbone or known
+        release, known = Shelf(folder_of(home)).default()
+        backbone = backbone or known
     wish = Wish(history, release, task, backbone, seed)
     _ = wish.asked  # what is wrong with the history shows before torch is loaded
     for line in wish.left_out:
@@ -149,7 +148,7 @@ def generate(
     *, text: str, level: Level | None, task: str | None, home: Path | None
 ) -> None:
     """Answer TEXT as you would."""
-    from proper_client.assistant import generate as answer  # noqa: PLC0415
+    from proper_client.speaking import generate as answer  # noqa: PLC0415
 
     vault = vault_at(home)
     click.echo(plain(answer(text, vault, task, level)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from proper_client.cli_options import debug, home_options, vault_at, where
+from proper_client.cli_options import debug, folder_of, home_options, vault_at, where
 from proper_shared.friendly import friendly, plain
 
 
@@ -45,9 +45,8 @@ def ledger(
 def policy(*, home: Path | None) -> None:
     """Show what a federation may ask of this device, and where that is set."""
     from proper_client.policy import describe, load_policy  # noqa: PLC0415
-    from proper_client.vault import default_home  # noqa: PLC0415
 
-    place = home or default_home(os.environ)
+    place = folder_of(home)
     click.echo(plain("\n".join(describe(load_policy(place), place))))
 
 
@@ -97,9 +96,8 @@ def pull(  # noqa: PLR0913 - one for each option
 def use(*, previous: bool, home: Path | None) -> None:  # noqa: ARG001 - there is no other
     """Go back to the release that was used before the newest one."""
     from proper_client.releases.shelf import Shelf  # noqa: PLC0415
-    from proper_client.vault import default_home  # noqa: PLC0415
 
-    shelf = Shelf(home or default_home(os.environ))
+    shelf = Shelf(folder_of(home))
     kept = shelf.back()
     click.echo(plain(f"in use        {shelf.place(kept)} (version {kept.version})"))
 

@@ -66,8 +66,15 @@ def secrets_given() -> "Secrets":
     return Secrets(Passphrases(os.environ, given.get(_GIVEN), given.get(_NEW)))
 
 
+def folder_of(home: Path | None) -> Path:
+    """Return the folder of the private files: the option --home, or the default."""
+    from proper_client.vault import default_home  # noqa: PLC0415
+
+    return home or default_home(os.environ)
+
+
 def vault_at(home: Path | None) -> "Vault":
     """Return the private files of the person, closed or open."""
-    from proper_client.vault import Vault, default_home  # noqa: PLC0415
+    from proper_client.vault import Vault  # noqa: PLC0415
 
-    return Vault(home or default_home(os.environ), secrets_given())
+    return Vault(folder_of(home), secrets_given())

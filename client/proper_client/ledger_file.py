@@ -7,16 +7,13 @@ two processes at once on Windows, which has no such lock.
 """
 
 import os
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from proper_shared.durable import sync_folder
 from proper_shared.errors import ConfigError
-
-if sys.platform != "win32":
-    import fcntl
+from proper_shared.locks import hold
 
 _WINDOW = 4096
 
@@ -100,10 +97,8 @@ class Journal:
 
 def _lock(descriptor: int, path: Path) -> None:
     """Keep the file for this process until it is closed, also by a crash."""
-    if sys.platform == "win32":
-        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(descriptor)
     except BlockingIOError:
         raise ConfigError(
             f"{path.name} is being written by another process",

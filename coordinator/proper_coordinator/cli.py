@@ -7,33 +7,34 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 
 from proper_shared.environment import quiet
-from proper_shared.friendly import friendly, plain
+from proper_shared.friendly import Command, friendly, plain
 
-_dir = click.option(
-    "--dir",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("federation"),
-    show_default=True,
-    help="Folder of the deployment.",
+_PATH = click.Path(path_type=Path)
+
+
+def _place(*names: str, default: str, words: str) -> Callable[[Command], Command]:
+    """Return the option of a file or folder that need not be named."""
+    return click.option(
+        *names, type=_PATH, default=Path(default), show_default=True, help=words
+    )
+
+
+_dir = _place(
+    "--dir", "folder", default="federation", words="Folder of the deployment."
 )
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-_keys = click.option(
-    "--keys",
-    type=click.Path(path_type=Path),
-    default=Path("release-keys"),
-    show_default=True,
-    help="Folder of the keys.",
-)
+_keys = _place("--keys", default="release-keys", words="Folder of the keys.")
 _passphrase = click.option(
     "--passphrase-file",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="File with the passphrase, for scripts [default: it is asked for].",
 )
 
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("release", type=click.Path(path_type=Path))
+@click.argument("release", type=_PATH)
 @_debug
 @friendly(interrupted="nothing was changed")
 def inspect(release: Path) -> None:
@@ -56,13 +57,7 @@ def inspect(release: Path) -> None:
 
 
 @main.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("office.key"),
-    show_default=True,
-    help="File for the private key.",
-)
+@_place("--out", default="office.key", words="File for the private key.")
 @_debug
 @friendly(interrupted="no key was made")
 def office(*, out: Path) -> None:
@@ -77,14 +72,8 @@ def office(*, out: Path) -> None:
 
 
 @main.command()
-@click.argument("enrolments", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    default=Path("office.key"),
-    show_default=True,
-    help="The office's private key.",
-)
+@click.argument("enrolments", nargs=-1, required=True, type=_PATH)
+@_place("--key", default="office.key", words="The office's private key.")
 @_debug
 @friendly(interrupted="the same command does it again, with the same result")
 def countersign(*, enrolments: tuple[Path, ...], key: Path) -> None:
@@ -147,7 +136,7 @@ def up(*, folder: Path) -> None:
 @click.option("--name", help="What you call the person.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="File to write [default: NAME.invitation.json].",
 )
 @_dir
@@ -161,10 +150,10 @@ def invite(*, folder: Path, name: str | None, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("enrolment", type=click.Path(path_type=Path))
+@click.argument("enrolment", type=_PATH)
 @click.option(
     "--countersignature",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="What the office wrote for it.",
 )
 @click.option("--unvouched", is_flag=True, help="Do without, although there is one.")
@@ -224,12 +213,8 @@ def status(*, folder: Path) -> None:
 
 
 @main.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("release"),
-    show_default=True,
-    help="Folder to write; a release there is replaced.",
+@_place(
+    "--out", default="release", words="Folder to write; a release there is replaced."
 )
 @click.option("--merged", is_flag=True, help="With the backbone and population as one.")
 @click.option("--unfinished", is_flag=True, help="Take parts that lack rounds, too.")
@@ -248,13 +233,7 @@ def release(*, folder: Path, out: Path, merged: bool, unfinished: bool) -> None:
 
 
 @main.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("release-keys"),
-    show_default=True,
-    help="Folder for the keys.",
-)
+@_place("--out", default="release-keys", words="Folder for the keys.")
 @_passphrase
 @_debug
 @friendly(interrupted="no key was made")
@@ -283,11 +262,11 @@ def rotate(*, name: str, keys: Path, passphrase_file: Path | None) -> None:
 
 
 @main.command()
-@click.argument("release", type=click.Path(path_type=Path))
+@click.argument("release", type=_PATH)
 @click.option(
     "--to",
     "place",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     required=True,
     help="Folder that a server, or a stick, brings to the devices.",
 )
@@ -307,14 +286,8 @@ def publish(
 
 
 @main.command()
-@click.argument("place", type=click.Path(path_type=Path))
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    default=Path("online.1.key"),
-    show_default=True,
-    help="File of the online key.",
-)
+@click.argument("place", type=_PATH)
+@_place("--key", default="online.1.key", words="File of the online key.")
 @_debug
 @friendly(interrupted="what was published is as it was; the same command starts again")
 def refresh(*, place: Path, key: Path) -> None:
@@ -325,11 +298,22 @@ def refresh(*, place: Path, key: Path) -> None:
 
 
 def _ask(passphrase_file: Path | None, *, new: bool = False) -> str:
-    """Return the passphrase, from a file or from the person."""
+    """Return the passphrase, from a file or from the person.
+
+    An old one may have several lines: once, such a file was no error.
+    """
+    from proper_shared.passphrases import (  # noqa: PLC0415
+        GIVE,
+        ask_at_terminal,
+        ask_twice,
+        of_file,
+    )
+
     if passphrase_file is not None:
-        return passphrase_file.read_text(encoding="utf-8").rstrip("\r\n")
-    words = "Passphrase of the keys"
-    return str(click.prompt(words, hide_input=True, confirmation_prompt=new, err=True))
+        return of_file(passphrase_file, lines=not new)
+    ask = partial(ask_at_terminal, locked="a key", how=GIVE)
+    question = "Passphrase of the keys"
+    return ask_twice(ask, question, len) if new else ask(question)
 
 
 def _lead(folder: Path, *, begun: bool) -> None:

@@ -11,8 +11,7 @@ never sent whole; a reply whose content names another letter.
 Not covered: what the SuperLink itself does with what nodes send it.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -27,23 +26,18 @@ from flwr.proto.message_pb2 import (
     PullObjectRequest,
 )
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
-from flwr.supercore.constant import HEAD_BODY_DIVIDER
 from flwr.supercore.inflatable.inflatable_object import (
-    get_object_head_values_from_object_content,
     get_object_id,
     iterate_object_tree,
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.superlink.grid import HttpGrid
 
-from proper_shared.errors import ProtocolError
+from proper_shared.errors import FormatError, ProtocolError
+from proper_shared.objects import PIECE, arrays_nbytes, kind_of
 
 MAX_OBJECTS = 4096  # of one reply
 MAX_WORDS_NBYTES = 2**20  # of one reply: all that is no piece of an array
-PIECE = "ArrayChunk"
-KINDS = frozenset(
-    ("Message", "RecordDict", "ConfigRecord", "ArrayRecord", "Array", PIECE)
-)
 
 
 class _NotYetError(Exception):
@@ -154,7 +148,7 @@ class Inbox(HttpGrid):
             words -= 0 if _kind_of(content) == PIECE else len(content)
             if left < 0 or words < 0:
                 raise ProtocolError("a reply that is too large")
-        if unfolded_nbytes(contents) > self._max_nbytes:
+        if arrays_nbytes(contents) > self._max_nbytes:
             raise ProtocolError("a reply that is too large once it is unfolded")
         message = inflate_object_from_contents(reply.tree.object_id, contents)
         if not isinstance(message, Message):
@@ -192,26 +186,7 @@ def _kind_of(content: bytes) -> str:
         ProtocolError: nothing that a reply is made of.
         ValueError: it does not say.
     """
-    kind = get_object_head_values_from_object_content(content)[0]
-    if kind not in KINDS:
-        raise ProtocolError(f"a reply with an object of kind {kind[:40]!r}")
-    return kind
-
-
-def unfolded_nbytes(contents: Mapping[str, bytes]) -> int:
-    """Return how many bytes all arrays take that are made of these objects.
-
-    Args:
-        contents: by name. An array may name one of them many times.
-
-    Raises:
-        Exception: an array does not say in a readable way what it is made of.
-    """
-    total = 0
-    for content in contents.values():
-        if _kind_of(content) == "Array":
-            _, pieces, _ = get_object_head_values_from_object_content(content)
-            lengths = [len(contents[name]) for name in pieces]
-            body = content.partition(HEAD_BODY_DIVIDER)[2]
-            total += sum(lengths[place] for place in json.loads(body)["arraychunk_ids"])
-    return total
+    try:
+        return kind_of(content)
+    except FormatError as error:
+        raise ProtocolError(f"a reply with {error}") from None

@@ -36,6 +36,9 @@ from proper_shared.secagg.quorum import quorum
 from proper_shared.tasks import get_task
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from proper_shared.method.stages import AdaptedModel
     from proper_shared.parts import Blueprint
 
 RUN = "run.number"
@@ -240,12 +243,16 @@ class Ground:
     Attributes:
         blueprint: of the parts.
         fingerprint: of the backbone.
+        adapted: the backbone, with fresh parts.
+        tokenizer: of the backbone.
         texts: by which a part is judged; None where there are none.
         gauge: judges a part by them, likewise.
     """
 
     blueprint: "Blueprint"
     fingerprint: str
+    adapted: "AdaptedModel"
+    tokenizer: "PreTrainedTokenizerBase"
     texts: PublicTexts | None = None
     gauge: Gauge | None = None
 
@@ -283,7 +290,9 @@ def ground_of(deployment: Deployment) -> Ground:
     if texts is not None:
         encoder = Encoder(backbone.tokenizer, get_task(settings.task))
         gauge = Gauge(Canary(adapted, encoder, texts.people).measure)
-    return Ground(blueprint, backbone.fingerprint, texts, gauge)
+    return Ground(
+        blueprint, backbone.fingerprint, adapted, backbone.tokenizer, texts, gauge
+    )
 
 
 def lead(

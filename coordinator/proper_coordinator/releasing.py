@@ -12,7 +12,13 @@ from proper_coordinator.deployment import CHECKPOINTS, Deployment
 from proper_coordinator.lead import Ground, ground_of, identity_of
 from proper_coordinator.store import Store
 from proper_shared.errors import ConfigError
-from proper_shared.release import STARTER, BackboneId, Header, read_manifest
+from proper_shared.release import (
+    STARTER,
+    BackboneId,
+    Header,
+    read_manifest,
+    write_release,
+)
 from proper_shared.rounds import FederatedPart, Part
 
 
@@ -33,9 +39,8 @@ def write_release_of(
         FormatError: a checkpoint is damaged.
         ModelError: the backbone is not there or does not fit.
     """
-    from proper_shared.backbone import load_backbone, public_name  # noqa: PLC0415
-    from proper_shared.finished import finished_release  # noqa: PLC0415  torch is slow
-    from proper_shared.release import write_release  # noqa: PLC0415
+    from proper_shared.backbone import public_name  # noqa: PLC0415  torch is slow
+    from proper_shared.finished import finished_release  # noqa: PLC0415
     from proper_shared.stock import merge_release  # noqa: PLC0415
 
     settings, ground = deployment.settings, ground_of(deployment)
@@ -60,7 +65,7 @@ def write_release_of(
     release = finished_release(header, group, last)
 
     def merge(empty: Path) -> None:
-        merge_release(empty, load_backbone(settings.backbone), release)
+        merge_release(empty, ground.adapted, ground.tokenizer, release)
 
     write_release(out, release, merge if merged else None)
     return [f"wrote {out}", f"privacy       {header.protection}"]

@@ -9,17 +9,26 @@ Not covered: a passphrase that can be guessed; traces in memory, which Python ca
 wipe.
 """
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from pydantic import BaseModel, ConfigDict, Field
 
 from proper_shared.errors import ConfigError
+from proper_shared.passphrases import (
+    GIVE,
+    Lanes,
+    Memory,
+    Passes,
+    encoded,
+    normal,
+    stretch,
+)
 
 SHORTEST = 12  # characters
-SALT_NBYTES, NONCE_NBYTES, KEY_NBYTES = 16, 12, 32
+SALT_NBYTES, NONCE_NBYTES = 16, 12
 _LABEL = b"proper locked 1/"
 Hex = Annotated[str, Field(pattern="^([0-9a-f]{2})+$", max_length=4096)]
 
@@ -30,9 +39,9 @@ class Locked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kdf: Literal["argon2id"] = "argon2id"
-    memory_kib: int = Field(default=1 << 16, ge=1 << 16, le=1 << 20)
-    passes: int = Field(default=3, ge=3, le=16)
-    lanes: int = Field(default=4, ge=1, le=16)
+    memory_kib: Memory = 64 * 1024
+    passes: Passes = 3
+    lanes: Lanes = 4
     salt: Hex
     nonce: Hex
     ciphertext: Hex
@@ -48,7 +57,7 @@ def lock(secret: bytes, passphrase: str, purpose: str, entropy: bytes) -> Locked
         entropy: 28 fresh random bytes.
 
     Raises:
-        ConfigError: the passphrase is too short.
+        ConfigError: the passphrase is too short, or no text.
     """
     if len(passphrase) < SHORTEST:
         raise ConfigError(
@@ -59,7 +68,8 @@ def lock(secret: bytes, passphrase: str, purpose: str, entropy: bytes) -> Locked
     if len(nonce) != NONCE_NBYTES:
         raise ValueError("entropy has another length")
     empty = Locked(salt=salt.hex(), nonce=nonce.hex(), ciphertext="00")
-    sealed = _cipher(empty, passphrase).encrypt(nonce, secret, _bound(empty, purpose))
+    words = encoded(passphrase, GIVE)
+    sealed = _cipher(empty, words).encrypt(nonce, secret, _bound(empty, purpose))
     return empty.model_copy(update={"ciphertext": sealed.hex()})
 
 
@@ -70,26 +80,28 @@ def unlock(locked: Locked, passphrase: str, purpose: str) -> bytes:
         ConfigError: the passphrase is wrong, or the file was changed.
     """
     nonce, sealed = bytes.fromhex(locked.nonce), bytes.fromhex(locked.ciphertext)
-    try:
-        return _cipher(locked, passphrase).decrypt(
-            nonce, sealed, _bound(locked, purpose)
+    # As typed is how files were locked before the letters were made the same ones.
+    for words in dict.fromkeys((normal(passphrase), passphrase)):
+        # ValueError: no text, or a nonce or salt of another length
+        with suppress(InvalidTag, ValueError):
+            cipher = _cipher(locked, words.encode())
+            return cipher.decrypt(nonce, sealed, _bound(locked, purpose))
+    raise ConfigError(
+        f"the passphrase of {purpose} is wrong, or its file was changed",
+        hint="type it again; nothing was done",
+    )
+
+
+def _cipher(locked: Locked, passphrase: bytes) -> AESGCM:
+    return AESGCM(
+        stretch(
+            passphrase,
+            bytes.fromhex(locked.salt),
+            memory_kib=locked.memory_kib,
+            passes=locked.passes,
+            lanes=locked.lanes,
         )
-    except (InvalidTag, ValueError):  # ValueError: a nonce or salt of another length
-        raise ConfigError(
-            f"the passphrase of {purpose} is wrong, or its file was changed",
-            hint="type it again; nothing was done",
-        ) from None
-
-
-def _cipher(locked: Locked, passphrase: str) -> AESGCM:
-    stretched = Argon2id(
-        salt=bytes.fromhex(locked.salt),
-        length=KEY_NBYTES,
-        iterations=locked.passes,
-        lanes=locked.lanes,
-        memory_cost=locked.memory_kib,
-    ).derive(passphrase.encode())
-    return AESGCM(stretched)
+    )
 
 
 def _bound(locked: Locked, purpose: str) -> bytes:

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from proper_shared.backbone import Backbone
 from proper_shared.errors import FormatError
 from proper_shared.kernel_advice import without_kernel_advice
 from proper_shared.method.config import Lora
@@ -132,22 +132,26 @@ def write_merged(folder: Path, adapted: AdaptedModel) -> None:
     path.chmod(0o644)  # a release is for everybody
 
 
-def merge_release(folder: Path, backbone: Backbone, release: Release) -> None:
+def merge_release(
+    folder: Path,
+    adapted: AdaptedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    release: Release,
+) -> None:
     """Write a backbone with the population of a release merged, and its tokenizer.
 
     Args:
         folder: is there.
-        backbone: the one that the release was made for; it is wrapped in place.
+        adapted: the backbone that the release was made for, with a population beside
+            it, which is replaced and merged.
+        tokenizer: of the backbone.
         release: of which only the population is taken.
     """
-    header = release.header
-    adapted = AdaptedModel(backbone.model, header.method, header.seed)
-    adapted.add("population")
     own = release.population.items()
     adapted.load({name: torch.from_numpy(array)[None] for name, array in own})
     adapted.merge_population()
     write_merged(folder, adapted)
-    backbone.tokenizer.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _stock_name(name: str) -> str:

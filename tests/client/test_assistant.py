@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file
 from toy_release import toy_release
 
-from proper_client import assistant
-from proper_client.assistant import MAX_WORK, Wish, generate, train
+from proper_client import assistant, speaking
+from proper_client.assistant import MAX_WORK, Wish, train
 from proper_client.cli import main
 from proper_client.kept import choose, load
 from proper_client.personal import PersonalRecipe
+from proper_client.speaking import generate
 from proper_client.summary import after_training, status
 from proper_client.vault import Vault
 from proper_shared.backbone import NANO
@@ -168,7 +169,7 @@ def test_a_model_over_the_starter_names_it_wherever_the_package_lies(
     assert about.release == "starter"
     moved = tmp_path / "moved"
     shutil.copytree(wish.release, moved)
-    monkeypatch.setattr(assistant, "STARTER", moved)
+    monkeypatch.setattr(speaking, "STARTER", moved)
     assert generate("a text", vault)
 
 

@@ -1,8 +1,9 @@
 """Whom a person verified, the device counts from the first day on; and nobody else."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
+from invited import COORDINATOR, DAY, FOUNDED, OFFICE, written
 
 from proper_client import contacts as module
 from proper_client.contacts import (
@@ -20,38 +21,19 @@ from proper_client.ledger import Door, Ledger
 from proper_client.policy import Policy
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError, DataError, FormatError
-from proper_shared.invitations import Invitation, short
-from proper_shared.method.config import Method
+from proper_shared.invitations import short
 from proper_shared.secagg.keys import HeldSigner
-from proper_shared.secagg.membership import Log
 
-COORDINATOR, OFFICE = HeldSigner(bytes([1]) * 32), HeldSigner(bytes([2]) * 32)
 ANN, BERT, CLEO = (HeldSigner(bytes([n]) * 32).identity for n in (10, 11, 12))
-DAY = date(2026, 11, 1)
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-FOUNDED = Log.found(COORDINATOR, OFFICE.identity, DAY)
 FEDERATION = FOUNDED.federation
 PRINT = short(BERT.hex())
 
 
 @pytest.fixture
 def vault(tmp_path):
-    invitation = tmp_path / "invitation.json"
-    made = Invitation(
-        founding=FOUNDED.entries[0].dump().decode(),
-        number=0,
-        name="me",
-        address="localhost:9443",
-        ca_certificate="-----",
-        secret="ef" * 32,
-        backbone="nano",
-        task="tagging",
-        method=Method(),
-        seed=0,
-    )
-    invitation.write_text(made.model_dump_json())
     vault = Vault(tmp_path / "home")
-    enroll(invitation, tmp_path / "answer", vault)
+    enroll(written(tmp_path), tmp_path / "answer", vault)
     return vault
 
 

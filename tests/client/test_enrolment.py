@@ -1,44 +1,28 @@
 """A device joins a federation: its keys stay, an answer goes back."""
 
 import stat
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
+from invited import COORDINATOR, DAY, FOUNDED, INVITATION, OFFICE, written
 
 from proper_client.enrolment import RECORD, describe, enroll, membership_in
 from proper_client.guard_members import see_log
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError, DataError, FormatError
-from proper_shared.invitations import Invitation, read_enrolment, short
-from proper_shared.method.config import Method
+from proper_shared.invitations import read_enrolment, short
 from proper_shared.secagg.checks import Refusal
 from proper_shared.secagg.keys import HeldSigner
 from proper_shared.secagg.membership import Log
 
-COORDINATOR, OFFICE, OTHER = (HeldSigner(bytes([n]) * 32) for n in (1, 2, 3))
-DAY = date(2026, 11, 1)
+OTHER = HeldSigner(bytes([3]) * 32)
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-SECRET = "ef" * 32
-FOUNDED = Log.found(COORDINATOR, OFFICE.identity, DAY)
-INVITATION = Invitation(
-    founding=FOUNDED.entries[0].dump().decode(),
-    number=3,
-    name="ann",
-    address="localhost:9443",
-    ca_certificate="-----",
-    secret=SECRET,
-    backbone="nano",
-    task="tagging",
-    method=Method(),
-    seed=0,
-)
+SECRET = INVITATION.secret
 
 
 @pytest.fixture
 def files(tmp_path):
-    invitation = tmp_path / "invitation.json"
-    invitation.write_text(INVITATION.model_dump_json())
-    return invitation, tmp_path / "enrolment.json", Vault(tmp_path / "home")
+    return written(tmp_path), tmp_path / "enrolment.json", Vault(tmp_path / "home")
 
 
 def test_keys_are_kept_and_the_answer_proves_them(files):

@@ -3,20 +3,16 @@
 import hashlib
 import json
 import socket
-import ssl
-import threading
 from collections import Counter
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from answering import PAPERS, answering
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Message, RecordDict
 from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
 from flwr.supercore.error import ApiErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 
-from proper_client.ledger import Door, Ledger
 from proper_client.ledger_entry import read_ledger
 from proper_client.resident import (
     AwayError,
@@ -26,55 +22,15 @@ from proper_client.resident import (
     Seat,
     UnknownHereError,
 )
-from proper_client.vault import Vault
-from proper_coordinator.authority import new_papers
 from proper_shared.secagg.checks import Refusal
 
-PAPERS = new_papers(["localhost"], datetime.now(UTC))
 NODE = 7
-
-
-class Server(BaseHTTPRequestHandler):
-    """Gives one answer to whatever it is asked."""
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        status, body = self.server.answer
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("papers")
-    (folder / "key").write_bytes(PAPERS.server_key)
-    (folder / "crt").write_bytes(PAPERS.server_certificate)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "crt", folder / "key")
-    made = HTTPServer(("127.0.0.1", 0), Server)
-    made.socket = context.wrap_socket(made.socket, server_side=True)
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-@pytest.fixture
-def vault(tmp_path):
-    return Vault(tmp_path / "home")
-
-
-@pytest.fixture
-def door(vault):
-    with Ledger(vault) as ledger:
-        yield Door(ledger, "here")
+    with answering(tmp_path_factory.mktemp("papers")) as made:
+        yield made
 
 
 def fleet_of(port, door):

@@ -1,63 +1,24 @@
 """What may leave a device, and what may come back, over a real TLS connection."""
 
-import ssl
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx
 import pytest
+from answering import PAPERS, answering
 
 from proper_client.gate import OVERHEAD, PURPOSES, SMALL, Gate
 from proper_client.ledger import Door, Ledger
 from proper_client.ledger_entry import NOWHERE, Purpose, read_ledger
-from proper_client.vault import Vault
 from proper_coordinator.authority import new_papers
 from proper_shared.secagg.checks import Refusal
 
-PAPERS = new_papers(["localhost"], datetime.now(UTC))
 TWO_GB = 2 * 10**9
-
-
-class Server(BaseHTTPRequestHandler):
-    """Answers what a test wants, and writes down what came."""
-
-    def do_POST(self):
-        self.server.came.append(self.rfile.read(int(self.headers["content-length"])))
-        status, headers, body = self.server.answer
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
 def server(tmp_path):
-    for file, data in (
-        ("key", PAPERS.server_key),
-        ("crt", PAPERS.server_certificate),
-    ):
-        (tmp_path / file).write_bytes(data)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-    made = HTTPServer(("127.0.0.1", 0), Server)
-    made.socket = context.wrap_socket(made.socket, server_side=True)
-    made.came, made.answer = [], (200, {"content-length": "2"}, b"ok")
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-@pytest.fixture
-def vault(tmp_path):
-    return Vault(tmp_path / "home")
+    with answering(tmp_path) as made:
+        yield made
 
 
 def send(server, vault, call, body=b"", **changes):

@@ -8,10 +8,8 @@ from offered import ME, MEMBERS, NOW, a_proposal
 
 from proper_client.guard_record import load_record
 from proper_client.guard_rounds import DeviceGate
-from proper_client.ledger import Door, Ledger
 from proper_client.ledger_entry import Purpose, read_ledger
 from proper_client.policy import Policy
-from proper_client.vault import Vault
 from proper_shared.errors import ProtocolError
 from proper_shared.secagg.binding import two_bytes
 from proper_shared.secagg.checks import Refusal
@@ -24,17 +22,6 @@ LOG = Log.found(COORDINATOR, None, date(2025, 1, 1))
 for member in MEMBERS:
     LOG = LOG.add(COORDINATOR, member, date(2025, 1, 1))
 POLICY = Policy(min_vouched=0, only_plugged_in=False)
-
-
-@pytest.fixture
-def vault(tmp_path):
-    return Vault(tmp_path / "home")
-
-
-@pytest.fixture
-def door(vault):
-    with Ledger(vault) as ledger:
-        yield Door(ledger, "there:1")
 
 
 def gate_of(vault, door):

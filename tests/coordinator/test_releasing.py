@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import torch
 
 from proper_client.opening import open_release
 from proper_coordinator.deployment import CHECKPOINTS, make_deployment
@@ -12,6 +13,8 @@ from proper_coordinator.ledger import Ledger
 from proper_coordinator.releasing import write_release_of
 from proper_coordinator.settings import Settings
 from proper_coordinator.store import Checkpoint, Round, Store
+from proper_shared import backbone
+from proper_shared.backbone import load_backbone
 from proper_shared.errors import ConfigError
 from proper_shared.release import read_manifest
 
@@ -52,6 +55,29 @@ def test_merged_on_wish(trained, tmp_path):
     files = read_manifest(tmp_path / "release").files
     assert {"merged/config.json", "merged/model.safetensors"} <= files.keys()
     open_release(tmp_path / "release")
+
+
+def test_what_is_merged_is_what_a_device_answers_with(trained, tmp_path, monkeypatch):
+    loaded = []
+
+    def counted(name):
+        loaded.append(name)
+        return load_backbone(name)
+
+    monkeypatch.setattr(backbone, "load_backbone", counted)
+    write_release_of(trained, tmp_path / "release", merged=True)
+    assert loaded == [SETTINGS.backbone]  # a large one takes minutes and gigabytes
+    merged = load_backbone(str(tmp_path / "release" / "merged")).model.state_dict()
+    plain = load_backbone(SETTINGS.backbone).model.state_dict()
+    layers = open_release(tmp_path / "release").adapted.layers
+    assert merged.keys() == plain.keys()
+    for name, tensor in plain.items():
+        layer = layers.get(name.removesuffix(".weight"))
+        expected = tensor if layer is None else layer.base.weight
+        assert torch.equal(merged[name], expected), name
+    moved = {name for name, tensor in plain.items() if (merged[name] != tensor).any()}
+    leaves = {name.split(".")[-2] for name in moved}
+    assert leaves == set(SETTINGS.method.population.targets)
 
 
 def test_who_has_not_trained_to_the_end_has_no_release(trained, tmp_path):

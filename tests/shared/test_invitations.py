@@ -1,41 +1,25 @@
 """An invitation goes out, an enrolment comes back, and nothing else passes for one."""
 
-from datetime import date
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from invited import COORDINATOR, DAY, INVITATION, OFFICE
+from invited import FOUNDED as LOG
 
 from proper_shared.errors import FormatError
 from proper_shared.invitations import (
     MAX_BYTES,
     Countersignature,
     Enrolment,
-    Invitation,
     read_countersignature,
     read_enrolment,
     read_invitation,
     short,
 )
-from proper_shared.method.config import Method
 from proper_shared.secagg.keys import HeldSigner
 from proper_shared.secagg.membership import Log
 
-COORDINATOR, OFFICE, OTHER = (HeldSigner(bytes([n]) * 32) for n in (1, 2, 3))
-DAY = date(2026, 11, 1)
-LOG = Log.found(COORDINATOR, OFFICE.identity, DAY)
-INVITATION = Invitation(
-    founding=LOG.entries[0].dump().decode(),
-    number=3,
-    name="ann",
-    address="localhost:9443",
-    ca_certificate="-----",
-    secret="ef" * 32,
-    backbone="nano",
-    task="tagging",
-    method=Method(),
-    seed=0,
-)
+OTHER = HeldSigner(bytes([3]) * 32)
 NODE, IDENTITY = ec.generate_private_key(ec.SECP256R1()), Ed25519PrivateKey.generate()
 
 

@@ -1,6 +1,7 @@
 """A locked secret opens by its passphrase, for its purpose, unchanged, and else not."""
 
 import secrets
+import unicodedata
 
 import pytest
 from pydantic import ValidationError
@@ -9,6 +10,17 @@ from proper_shared.errors import ConfigError
 from proper_shared.locked import SHORTEST, Locked, lock, unlock
 
 SECRET, WORDS = b"\0" * 31 + b"\1", "five words by pure chance"
+ENTROPY = bytes(range(28))
+LETTERS = "f\u00fcnf W\u00f6rter durch Zufall"
+# Written by the first version of this module: 64 bytes of 7, for `targets`.
+WRITTEN = {
+    WORDS: "bd3dc82ba1c8acdbc0da6df9211da52f3f9a202cf7ad001c3ac7625b7a39f3ba61d3d746f0"
+    "a8fe29a1591759a8a0be6afcfcbd0cec43789ebd6e5bc51a219d620ab47ff269b773e2da14072733"
+    "120a81",
+    unicodedata.normalize("NFD", LETTERS): "a79d2721ce274072bc9fd58f1f19d2c41ad8644825"
+    "35016a847865d9dfb8e1b1f22e2a329b629b7dac9a1a60765edab0ed8c50cc6c9d184478e437dfca"
+    "7213a27fa6403a847d062757b0a19f2481009a",
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +76,31 @@ def test_weak_or_endless_stretching_is_not_even_tried(locked, weak):
 def test_a_short_passphrase_locks_nothing():
     with pytest.raises(ConfigError, match=f"expected {SHORTEST}"):
         lock(SECRET, "short", "targets", secrets.token_bytes(28))
+
+
+@pytest.mark.parametrize("words", WRITTEN)
+def test_a_file_of_the_first_version_opens(words):
+    found = Locked(
+        salt=ENTROPY[:16].hex(), nonce=ENTROPY[16:].hex(), ciphertext=WRITTEN[words]
+    )
+    assert unlock(found, words, "targets") == b"\7" * 64
+
+
+def test_the_same_letters_open_it_on_every_system():
+    made = [
+        lock(SECRET, unicodedata.normalize(form, LETTERS), "targets", ENTROPY)
+        for form in ("NFC", "NFD")
+    ]
+    assert made[0] == made[1]
+    assert unlock(made[0], unicodedata.normalize("NFD", LETTERS), "targets") == SECRET
+
+
+def test_the_file_of_words_alone_is_written_as_ever():
+    assert lock(b"\7" * 64, WORDS, "targets", ENTROPY).ciphertext == WRITTEN[WORDS]
+
+
+def test_what_is_no_text_locks_and_opens_nothing(locked):
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        lock(SECRET, "\udcff" * SHORTEST, "targets", ENTROPY)
+    with pytest.raises(ConfigError, match="is wrong"):
+        unlock(locked, "\udcff" * SHORTEST, "targets")

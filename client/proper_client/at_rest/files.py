@@ -16,7 +16,6 @@ Not covered: Windows, which has no such lock; the journals of `ledger_file`, in 
 
 import errno
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,9 +28,7 @@ from proper_client.at_rest.sealing import MAGIC, seal, unseal
 from proper_client.at_rest.unlocking import Secrets
 from proper_shared.durable import TEMPORARY, sweep, write_file, write_pieces
 from proper_shared.errors import ConfigError, FormatError
-
-if sys.platform != "win32":
-    import fcntl
+from proper_shared.locks import hold
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -306,15 +303,12 @@ class PrivateFiles:
     @contextmanager
     def _held(self, *, exclusive: bool) -> Iterator[None]:
         """Hold the lock of the home until the end, also by a crash."""
-        if sys.platform == "win32":
-            yield
-            return
         with self.explained():
             self._make_home()
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             descriptor = os.open(self.home / ".lock", flags, FILE_MODE)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            hold(descriptor, shared=not exclusive, wait=True)
             yield
         finally:
             os.close(descriptor)

@@ -16,11 +16,11 @@ from typing import Annotated, Literal, Self
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from proper_client.at_rest.sealing import KEY_BYTES
 from proper_shared.errors import ConfigError, FormatError
+from proper_shared.passphrases import Lanes, Memory, Passes, stretch
 from proper_shared.strict_json import parse_object
 
 NAME = "key.json"
@@ -38,24 +38,24 @@ def _hex(nbytes: int) -> StringConstraints:
 
 
 class Hardness(BaseModel):
-    """How dear one guess at a passphrase is (RFC 9106); floors and ceilings."""
+    """How dear one guess at a passphrase is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    memory_kib: Annotated[int, Field(ge=64 * 1024, le=1024 * 1024)] = 64 * 1024
-    iterations: Annotated[int, Field(ge=3, le=12)] = 3
-    lanes: Annotated[int, Field(ge=4, le=16)] = 4
+    memory_kib: Memory = 64 * 1024
+    iterations: Passes = 3
+    lanes: Lanes = 4
     salt: Annotated[str, _hex(SALT_BYTES)]
 
     def stretch(self, passphrase: bytes) -> bytes:
         """Return the key that a passphrase makes; it takes time on purpose."""
-        return Argon2id(
-            salt=bytes.fromhex(self.salt),
-            length=KEY_BYTES,
-            iterations=self.iterations,
+        return stretch(
+            passphrase,
+            bytes.fromhex(self.salt),
+            memory_kib=self.memory_kib,
+            passes=self.iterations,
             lanes=self.lanes,
-            memory_cost=self.memory_kib,
-        ).derive(passphrase)
+        )
 
 
 @dataclass(frozen=True)

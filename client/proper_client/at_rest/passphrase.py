@@ -6,21 +6,17 @@ Not covered: whether it can be guessed, beyond a least length; who else can read
 file or the environment of a process.
 """
 
-import getpass
-import sys
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from proper_shared import passphrases
 from proper_shared.errors import ConfigError
+from proper_shared.passphrases import GIVE, Ask, ask_twice, encoded, of_file
 
 VARIABLE = "PROPER_PASSPHRASE"
 MIN_CHARACTERS = 8
-MAX_BYTES = 4096
-_HOW = f"for scripts give --passphrase-file or set {VARIABLE}"
-
-Ask = Callable[[str], str]
+_HOW = f"{GIVE} or set {VARIABLE}"
 
 
 def ask_at_terminal(question: str) -> str:
@@ -29,12 +25,7 @@ def ask_at_terminal(question: str) -> str:
     Raises:
         ConfigError: nobody is there.
     """
-    if not sys.stdin.isatty():
-        raise ConfigError("the vault is locked, got no passphrase", hint=_HOW)
-    try:
-        return getpass.getpass(f"{question}: ", stream=sys.stderr)
-    except EOFError:
-        raise ConfigError("got no passphrase", hint=_HOW) from None
+    return passphrases.ask_at_terminal(question, "the vault", _HOW)
 
 
 @dataclass(frozen=True)
@@ -75,12 +66,8 @@ class Passphrases:
             return _fit(_of_file(self.new_file))
         if first and (given := self._given()) is not None:
             return _fit(given)
-        typed = _fit(_encoded(self.ask("new passphrase")))
-        if typed != _encoded(self.ask("the same again")):
-            raise ConfigError(
-                "got two different passphrases", hint="nothing was changed; try again"
-            )
-        return typed
+        typed = ask_twice(self.ask, "new passphrase", lambda text: _fit(_encoded(text)))
+        return _encoded(typed)
 
     def _given(self) -> bytes | None:
         if self.file is not None:
@@ -90,37 +77,11 @@ class Passphrases:
 
 
 def _of_file(path: Path) -> bytes:
-    """Return the one line in a file, without its end; the file may be a pipe."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        text = data.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the passphrase in {path}: {str(error.strerror).lower()}",
-            hint="check the path and its permissions",
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(
-            f"the passphrase in {path} is not UTF-8", hint="save it as UTF-8"
-        ) from None
-    if len(data) > MAX_BYTES or "\n" in text:
-        raise ConfigError(
-            f"{path} holds more than one line, expected a passphrase alone",
-            hint="put the passphrase into a file of its own",
-        )
-    return _encoded(text)
+    return _encoded(of_file(path))
 
 
 def _encoded(text: str) -> bytes:
-    """Return a passphrase as bytes, the same ones on every system."""
-    try:
-        data = unicodedata.normalize("NFC", text).encode()
-    except UnicodeEncodeError:
-        raise ConfigError("the passphrase is not UTF-8", hint=_HOW) from None
-    if not data:
-        raise ConfigError("the passphrase is empty", hint=_HOW)
-    return data
+    return encoded(text, _HOW)
 
 
 def _fit(passphrase: bytes) -> bytes:

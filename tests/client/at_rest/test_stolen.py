@@ -1,10 +1,10 @@
 """A stolen laptop: no byte of a history, an adapter or a key is in any file."""
 
 import json
-from datetime import date
 
 import numpy as np
 import pytest
+from invited import written
 from keychains import FolderKeychain, by_passphrase
 
 from proper_client.at_rest.locking import change_passphrase, lock
@@ -12,10 +12,6 @@ from proper_client.at_rest.passphrase import Passphrases
 from proper_client.at_rest.unlocking import Secrets
 from proper_client.enrolment import RECORD, enroll, membership_in
 from proper_client.vault import Vault
-from proper_shared.invitations import Invitation
-from proper_shared.method.config import Method
-from proper_shared.secagg.keys import HeldSigner
-from proper_shared.secagg.membership import Log
 
 TEXT = "the xylophone in the Quarzsandgrube is mine alone 🙂"
 ARRAYS = {
@@ -23,25 +19,6 @@ ARRAYS = {
     "embedding": np.random.default_rng(1).normal(size=256).astype(np.float32),
 }
 WORDS = "a passphrase of five words"
-OFFICE, COORDINATOR = HeldSigner(b"1" * 32), HeldSigner(b"2" * 32)
-
-
-def invitation(folder):
-    founded = Log.found(COORDINATOR, OFFICE.identity, date(2026, 11, 1))
-    made = Invitation(
-        founding=founded.entries[0].dump().decode(),
-        number=3,
-        name="ann",
-        address="localhost:9443",
-        ca_certificate="-----",
-        secret="ef" * 32,
-        backbone="nano",
-        task="tagging",
-        method=Method(),
-        seed=0,
-    )
-    (folder / "invitation.json").write_text(made.model_dump_json())
-    return folder / "invitation.json"
 
 
 @pytest.fixture
@@ -52,7 +29,7 @@ def home(tmp_path):
     entries = json.dumps({"text": TEXT}, ensure_ascii=False).encode()
     vault.save_history("tagging", [entries] * 500)
     vault.write_state("state-1-3", ARRAYS["embedding"].tobytes())
-    enroll(invitation(tmp_path), tmp_path / "answer.json", vault)
+    enroll(written(tmp_path), tmp_path / "answer.json", vault)
     vault.write_record("history", {"file": "/home/ann/Quarzsandgrube.json"})
     # what a killed writer left
     (vault.home / "history" / ".tagging.entries.1.tmp").write_bytes(entries)
