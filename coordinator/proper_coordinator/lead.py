@@ -36,8 +36,7 @@ from proper_shared.secagg.quorum import quorum
 from proper_shared.tasks import get_task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
+    from proper_shared.backbone import Backbone
     from proper_shared.method.stages import AdaptedModel
     from proper_shared.parts import Blueprint
 
@@ -242,17 +241,15 @@ class Ground:
 
     Attributes:
         blueprint: of the parts.
-        fingerprint: of the backbone.
+        backbone: its model is wrapped in `adapted`.
         adapted: the backbone, with fresh parts.
-        tokenizer: of the backbone.
         texts: by which a part is judged; None where there are none.
         gauge: judges a part by them, likewise.
     """
 
     blueprint: "Blueprint"
-    fingerprint: str
+    backbone: "Backbone"
     adapted: "AdaptedModel"
-    tokenizer: "PreTrainedTokenizerBase"
     texts: PublicTexts | None = None
     gauge: Gauge | None = None
 
@@ -260,7 +257,7 @@ class Ground:
     def facts(self) -> tuple[str, ...]:
         """All that the result depends on besides the settings."""
         texts = () if self.texts is None else (self.texts.digest,)
-        return self.fingerprint, *texts
+        return self.backbone.fingerprint, *texts
 
 
 def ground_of(deployment: Deployment) -> Ground:
@@ -290,9 +287,7 @@ def ground_of(deployment: Deployment) -> Ground:
     if texts is not None:
         encoder = Encoder(backbone.tokenizer, get_task(settings.task))
         gauge = Gauge(Canary(adapted, encoder, texts.people).measure)
-    return Ground(
-        blueprint, backbone.fingerprint, adapted, backbone.tokenizer, texts, gauge
-    )
+    return Ground(blueprint, backbone, adapted, texts, gauge)
 
 
 def lead(
@@ -304,7 +299,7 @@ def lead(
     reach(deployment, link_of(deployment, say))  # before a backbone is loaded
     ground, settings = ground_of(deployment), deployment.settings
     method = settings.method.model_dump_json()
-    base = base_hash(ground.fingerprint, settings.task, method, settings.seed)
+    base = base_hash(ground.backbone.fingerprint, settings.task, method, settings.seed)
     parts = lambda: ground.blueprint.parts(settings)  # noqa: E731
     outline = ground.blueprint.outline(settings) if settings.epsilon else ()
     Leader(

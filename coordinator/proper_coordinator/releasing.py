@@ -54,7 +54,7 @@ def write_release_of(
         method=settings.method,
         personal=read_manifest(STARTER).personal,
         backbone=BackboneId(
-            name=public_name(settings.backbone), fingerprint=ground.fingerprint
+            name=public_name(settings.backbone), fingerprint=ground.backbone.fingerprint
         ),
         seed=settings.seed,
         privacy=ledger.budget(settings.delta).spelt
@@ -65,7 +65,7 @@ def write_release_of(
     release = finished_release(header, group, last)
 
     def merge(empty: Path) -> None:
-        merge_release(empty, ground.adapted, ground.tokenizer, release)
+        merge_release(empty, ground.backbone, ground.adapted, release)
 
     write_release(out, release, merge if merged else None)
     return [f"wrote {out}", f"privacy       {header.protection}"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
+from proper_shared.backbone import Backbone
 from proper_shared.errors import FormatError
 from proper_shared.kernel_advice import without_kernel_advice
 from proper_shared.method.config import Lora
@@ -133,25 +133,21 @@ def write_merged(folder: Path, adapted: AdaptedModel) -> None:
 
 
 def merge_release(
-    folder: Path,
-    adapted: AdaptedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    release: Release,
+    folder: Path, backbone: Backbone, adapted: AdaptedModel, release: Release
 ) -> None:
     """Write a backbone with the population of a release merged, and its tokenizer.
 
     Args:
         folder: is there.
-        adapted: the backbone that the release was made for, with a population beside
-            it, which is replaced and merged.
-        tokenizer: of the backbone.
+        backbone: the one that the release was made for.
+        adapted: its model, with a population beside it, which is replaced and merged.
         release: of which only the population is taken.
     """
     own = release.population.items()
     adapted.load({name: torch.from_numpy(array)[None] for name, array in own})
     adapted.merge_population()
     write_merged(folder, adapted)
-    tokenizer.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)
 
 
 def _stock_name(name: str) -> str:
