@@ -22,8 +22,10 @@ from pathlib import Path
 from proper_client.at_rest.files import FILE_MODE, PrivateFiles
 from proper_client.at_rest.key_file import KeyFile
 from proper_client.at_rest.unlocking import Secrets
+from proper_client.entry_lines import lines, parsed
 from proper_client.ledger_file import Journal
 from proper_shared.errors import ConfigError, DataError
+from proper_shared.history import Entry
 from proper_shared.strict_json import parse_object
 from proper_shared.tensors import Array, Arrays, pack, read_header, unpack
 
@@ -135,6 +137,30 @@ class Vault:
             ConfigError: the name could lead elsewhere.
         """
         return self.files.path(_personal(name))
+
+    def history(self, task: str) -> tuple[Entry, ...]:
+        """Return the entries of a task that are kept, the oldest first; maybe none.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+            FormatError: the file is damaged.
+        """
+        place = _history(task)
+        pieces = self.files.read(place)
+        return () if pieces is None else parsed(pieces, place)
+
+    def keep_history(self, task: str, entries: Iterable[Entry]) -> Path:
+        """Replace the entries of a task in one step; return where they lie.
+
+        Args:
+            task: Its name.
+            entries: The oldest first, each with an id of its own.
+
+        Raises:
+            ConfigError: the name is unfit, the disk is full or not writable. The
+                entries that were there are as they were.
+        """
+        return self.save_history(task, lines(entries))
 
     def save_history(self, task: str, pieces: Iterable[bytes]) -> Path:
         """Replace the entries of a task in one step; return where they lie.
