@@ -36,9 +36,7 @@ class Learnt:
     costs: Mapping[str, tuple[float, ...]]
 
     @classmethod
-    def of(
-        cls, ids: Iterable[str], asked: Mapping[str, Sequence[float]]
-    ) -> "Learnt":
+    def of(cls, ids: Iterable[str], asked: Mapping[str, Sequence[float]]) -> "Learnt":
         """Return entries in their order, with the costs of those that were asked."""
         return cls({name: tuple(asked.get(name, ())) for name in ids})
 
@@ -69,5 +67,7 @@ class Learnt:
         if ((words < 0) | (words >= 1 << 16) | (words != np.floor(words))).any():
             raise FormatError(f"{what}: the array of what was learnt is damaged")
         names = ["".join(f"{int(word):04x}" for word in row) for row in words]
-        costs = [tuple(map(float, row)) if row[0] >= 0 else () for row in rows[:, _WORDS:]]
+        costs = [
+            tuple(map(float, row)) if row[0] >= 0 else () for row in rows[:, _WORDS:]
+        ]
         return cls(dict(zip(names, costs, strict=True)))

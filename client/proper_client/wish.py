@@ -13,7 +13,7 @@ from proper_client.importers.telling import left_out
 from proper_client.kept import STARTER_NAME, about_of, pick
 from proper_client.releases.shelf import Shelf
 from proper_client.vault import Vault
-from proper_shared.errors import DataError
+from proper_shared.errors import ConfigError, DataError, FormatError
 from proper_shared.history import Entry
 from proper_shared.tasks import Task, get_task
 
@@ -50,11 +50,36 @@ class Taken:
         task: What is asked of its texts.
         entries: All of them, the oldest first.
         done: What came of the source, if one was given.
+        before: What the vault held when the source was read.
     """
 
     task: Task
     entries: tuple[Entry, ...]
     done: Import | None = None
+    before: tuple[Entry, ...] = ()
+
+    def keep(self, vault: Vault) -> None:
+        """Write what is new into the vault; only for who is alone there.
+
+        Raises:
+            ConfigError: the disk is full or not writable, or the vault holds other
+                entries by now. What it holds is as it was.
+        """
+        if self.added:
+            self.check(vault)
+            vault.keep_history(self.task.name, self.entries)
+
+    def check(self, vault: Vault) -> None:
+        """Find out whether the vault still holds what it held.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if vault.history(self.task.name) != self.before:
+            raise ConfigError(
+                f"another process changed the history of {self.task.name} meanwhile",
+                hint="repeat the command",
+            )
 
     @property
     def added(self) -> int:
@@ -85,12 +110,15 @@ def take_in(wish: Wish, vault: Vault) -> Taken:
             )
         name = pick(kept, wish.task, "history")
         return Taken(get_task(name), vault.history(name))
-    done = gather(
-        wish.history,
-        Options(task=wish.task),
-        beside=lambda task: vault.history(task.name),
-    )
-    return Taken(done.task, tuple(done.gathering.entries()), done)
+    before: tuple[Entry, ...] = ()
+
+    def look_up(task: Task) -> tuple[Entry, ...]:
+        nonlocal before
+        before = vault.history(task.name)
+        return before
+
+    done = gather(wish.history, Options(task=wish.task), beside=look_up)
+    return Taken(done.task, tuple(done.gathering.entries()), done, before)
 
 
 def settled(wish: Wish, vault: Vault, task: str) -> Wish:
@@ -99,7 +127,12 @@ def settled(wish: Wish, vault: Vault, task: str) -> Wish:
     Without a release named, a model stays on the one that its person chose; on one of
     the shelf or the starter it moves to what `train` starts from today.
     """
-    about = about_of(vault, task)
+    try:
+        about = about_of(vault, task)
+    except FormatError:
+        if not wish.anew:
+            raise
+        about = None  # it is damaged, and is replaced
     seed = wish.seed if wish.seed is not None else (about.seed if about else 0)
     if wish.release is not None:
         return replace(wish, seed=seed)
@@ -109,6 +142,4 @@ def settled(wish: Wish, vault: Vault, task: str) -> Wish:
         chosen = Path(about.release)
         if not chosen.is_relative_to(vault.home.resolve()):
             release, backbone = chosen, about.backbone
-    return replace(
-        wish, seed=seed, release=release, backbone=wish.backbone or backbone
-    )
+    return replace(wish, seed=seed, release=release, backbone=wish.backbone or backbone)

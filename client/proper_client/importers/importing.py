@@ -189,4 +189,3 @@ def _check_kind(chosen: Format, place: Place) -> None:
 def _reasons(gathering: Gathering) -> str:
     most = [f"{n} {reason}" for reason, n in gathering.dropped.most_common(3)]
     return f": dropped {', '.join(most)}" if most else ""
-
