@@ -82,14 +82,14 @@ def _read(data: bytes, task: str, identity: str) -> Checkpoint | None:
         FormatError: it is damaged.
     """
     what = f"the checkpoint for {task}"
-    header = read_header(data, what).metadata
-    if header.get("identity") != identity:
-        return None
     try:
+        header = read_header(data, what).metadata
+        if header.get("identity") != identity:
+            return None
         tensors = safetensors.torch.load(data)
         said = json.loads(header["said"])
         leg, asked = int(said["leg"]), [tuple(map(float, row)) for row in said["asked"]]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (FormatError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{what} is damaged", hint=_ANEW) from error
     own, run = (
         {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
