@@ -18,7 +18,7 @@ STEPS = {
 }
 
 
-class Cut(Exception):
+class CutError(Exception):
     """The process is gone."""
 
 
@@ -38,7 +38,7 @@ def cut_after(steps):
     def progress(*_call):
         seen.append(1)
         if len(seen) > steps:
-            raise Cut
+            raise CutError
 
     return progress
 
@@ -50,7 +50,7 @@ def test_a_training_cut_short_at_any_step_ends_as_if_it_had_not_been(way, tmp_pa
     go = ways(made)[way]
     for steps in range(1, STEPS[way]):
         vault = Vault(tmp_path / str(steps))
-        with pytest.raises(Cut):
+        with pytest.raises(CutError):
             go(cut_after(steps), VaultKeeper(vault, "tagging", "x", 0))
         keeper = VaultKeeper(vault, "tagging", "x", 0)
         assert keeper.found is not None

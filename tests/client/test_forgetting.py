@@ -1,6 +1,6 @@
 """What is forgotten is gone: from the history, the model, and every other file."""
 
-import subprocess
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -40,7 +40,7 @@ def began(release, tmp_path_factory):
 def vault(began, tmp_path):
     """The same, to write into."""
     home = tmp_path / "home"
-    subprocess.run(["cp", "-r", began, home], check=True)
+    shutil.copytree(began, home)
     return Vault(home)
 
 
@@ -175,12 +175,12 @@ def test_a_kill_while_forgetting_leaves_what_the_same_command_ends(
     kind, vault, tmp_path, monkeypatch
 ):
     saved = tmp_path / "saved"
-    subprocess.run(["cp", "-r", vault.home, saved], check=True)
+    shutil.copytree(vault.home, saved)
     meant = part(vault, named=("2",))
 
     def begin():
-        subprocess.run(["rm", "-r", vault.home], check=True)
-        subprocess.run(["cp", "-r", saved, vault.home], check=True)
+        shutil.rmtree(vault.home)
+        shutil.copytree(saved, vault.home)
 
     def act():
         forget(Vault(vault.home), meant, NOW, delete_model=True)
@@ -195,7 +195,7 @@ def test_a_kill_while_forgetting_leaves_what_the_same_command_ends(
 def test_a_release_that_is_gone_is_said_before_anything_is_changed(vault, tmp_path):
     moved = toy_release(tmp_path / "release")
     train(Wish(None, moved, anew=True), vault, NOW)
-    subprocess.run(["rm", "-r", moved], check=True)
+    shutil.rmtree(moved)
     with pytest.raises(ConfigError, match="release"):
         forget(vault, part(vault, named=("2",)), NOW)
     assert len(vault.history("tagging")) == COUNT

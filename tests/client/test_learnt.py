@@ -36,8 +36,7 @@ def test_an_id_of_another_kind_is_refused(name):
 
 @pytest.mark.parametrize(
     "rows",
-    [np.zeros((2, 6)), np.zeros(7), np.full((1, 7), 0.5), np.full((1, 7), 2.0**16)]
-    + [np.full((1, 7), -1.0)],
+    [np.zeros((2, 6)), np.zeros(7), *(np.full((1, 7), x) for x in (0.5, -1, 2**16))],
 )
 def test_an_array_of_another_kind_is_refused(rows):
     with pytest.raises(FormatError, match="damaged"):

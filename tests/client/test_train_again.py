@@ -1,8 +1,9 @@
-"""`train` again: entries are kept, what is new is learnt, what was cut short goes on."""
+"""`train` again: what is new is learnt, what was cut short goes on."""
 
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def began(release, tmp_path_factory):
 def vault(began, tmp_path):
     """The same, to write into."""
     home = tmp_path / "home"
-    subprocess.run(["cp", "-r", began, home], check=True)
+    shutil.copytree(began, home)
     return Vault(home)
 
 
@@ -145,10 +146,6 @@ def test_dated_and_undated_entries_are_not_mixed_and_nothing_is_lost(
     assert vault.history("tagging") == before
 
 
-class Cut(Exception):
-    """The process is gone."""
-
-
 @pytest.mark.parametrize("way", ["anew", "later"])
 def test_a_training_cut_short_goes_on_by_the_same_command_to_the_same_bytes(
     way, vault, tmp_path
@@ -156,7 +153,7 @@ def test_a_training_cut_short_goes_on_by_the_same_command_to_the_same_bytes(
     count = 12 if way == "later" else 10
     wish = Wish(written(tmp_path / "m.json", entries(count)), anew=way == "anew")
     twin = Vault(tmp_path / "twin")
-    subprocess.run(["cp", "-r", vault.home, twin.home], check=True)
+    shutil.copytree(vault.home, twin.home)
     whole = learn(wish, twin, NOW).path.read_bytes()
     before = vault.path("tagging").read_bytes()
 
@@ -182,11 +179,11 @@ def test_nothing_to_resume_is_an_error(vault, tmp_path):
         learn(Wish(resume=True, anew=False, task="tagging"), Vault(vault.home), NOW)
 
 
-def test_a_killed_process_goes_on_to_the_same_bytes(vault, tmp_path, release):
+def test_a_killed_process_goes_on_to_the_same_bytes(vault, tmp_path):
     """One that is really killed, by a signal that nobody can catch."""
     written(tmp_path / "m.json", entries(12))
     twin = Vault(tmp_path / "twin")
-    subprocess.run(["cp", "-r", vault.home, twin.home], check=True)
+    shutil.copytree(vault.home, twin.home)
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
@@ -202,7 +199,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(vault, tmp_path, release):
 
     def run(home, what):
         words = [sys.executable, "-c", code, str(tmp_path / "m.json"), str(home), what]
-        return subprocess.run(words, check=False, env=os.environ).returncode
+        return subprocess.run(words, check=False, env=os.environ).returncode  # noqa: S603
 
     assert run(vault.home, "kill") == -signal.SIGKILL
     assert vault.read_checkpoint("tagging") is not None

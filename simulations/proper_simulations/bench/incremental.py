@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from proper_client.answer import Answerer
 from proper_client.assistant import recipe_of
@@ -130,12 +129,14 @@ class _Bench:
                 for u, s, p, a in zip(users, sizes, people, asked, strict=True)
             ]
             people = self.learn(pupils)
-            for pupil, person, own in zip(pupils, people, asked, strict=True):
-                own |= _asked(pupil.user, person)
+            asked = [
+                {**pupil.asked, **_asked(pupil.user, person)}
+                for pupil, person in zip(pupils, people, strict=True)
+            ]
         later_cost = (self.spent - before) / self.plan.updates
         self.show("asking")
         return {
-            "command": f"proper-sim bench incremental --release {self.task}-seed{self.seed} --json",
+            "command": self.command,
             **circumstances(self.seed),
             "task": self.task,
             "data": {"name": self.data.name, "sha256": self.data.fingerprint},
@@ -153,6 +154,13 @@ class _Bench:
         }
 
     @property
+    def command(self) -> str:
+        """The command, with local folders by their names alone."""
+        words = f"proper-sim bench incremental --release out/{self.data.name}/release"
+        words += f" --data {self.data.name}" if self.data.truth is None else ""
+        return f"{words} --users {self.plan.users} --json"
+
+    @property
     def spent(self) -> int:
         """Forward passes so far."""
         made = self.personaliser
@@ -162,8 +170,7 @@ class _Bench:
         """Return how many entries a user has before and after each update."""
         count, steps = len(user.profile), self.plan.updates
         shares = np.linspace(self.plan.begin, 1, steps + 1)
-        sizes = [max(1, round(count * share)) for share in shares]
-        return sizes
+        return [max(1, round(count * share)) for share in shares]
 
     def learn(self, pupils: Sequence[Pupil]) -> list[Personal]:
         """Let people learn their new entries, those with equally many steps at once."""
@@ -271,12 +278,12 @@ class _Bench:
     def _ratio(
         self, by_way: Mapping[str, Mapping[str, float]], level: str
     ) -> dict[str, float]:
-        """Return later less anew as a share of anew, with a 95 % interval over users."""
+        """Return how far later is from anew, with a 95 % interval over users."""
         later, anew = (
             np.array([*by_way[f"{way}, {level}"].values()]) for way in ("later", "anew")
         )
         rows = self.rng.integers(len(anew), size=(DRAWS, len(anew)))
-        drawn: NDArray[np.float64] = later[rows].mean(1) / anew[rows].mean(1) - 1
+        drawn = later[rows].mean(1) / anew[rows].mean(1) - 1
         low, high = np.quantile(drawn, (0.025, 0.975))
         change = float(later.mean() / anew.mean() - 1)
         return {"change": change, "low": float(low), "high": float(high)}
