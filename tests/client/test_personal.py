@@ -9,7 +9,9 @@ import torch
 from toy_people import RECIPE, STEP, assert_same, identical, personaliser
 
 from proper_client.answer import Answerer
+from proper_client.person import MAX_ASIDE
 from proper_client.personal import LEVELS, PersonalRecipe
+from proper_client.reading import NEWEST
 from proper_shared.errors import FormatError
 from proper_shared.grouping import REACH, first_embedding
 from proper_shared.history import User
@@ -149,3 +151,16 @@ def test_arrays_that_lead_beyond_all_numbers_are_refused_without_a_warning():
     with pytest.raises(FormatError, match="beyond all numbers") as caught:
         made.fit(PEOPLE[:1])
     assert caught.value.hint
+
+
+def test_a_long_history_takes_no_longer_than_what_is_drawn_from_it(monkeypatch):
+    made, encoded = personaliser(), []
+    real = made.encoder.example
+    monkeypatch.setattr(
+        made.encoder, "example", lambda entry: encoded.append(1) or real(entry)
+    )
+    (person,) = made.fit([tiny.user("ann", 100_000)])
+    assert len(person.asked) == MAX_ASIDE
+    drawn = RECIPE.work
+    assert len(encoded) <= drawn + 2 * NEWEST + MAX_ASIDE
+    assert made.read == 3 * MAX_ASIDE + 2 * NEWEST
