@@ -40,9 +40,7 @@ def test_a_ratio_lies_in_its_interval_and_is_shown(found):
         assert name in told
 
 
-def test_real_histories_need_a_folder_and_a_release_of_their_task(
-    tmp_path_factory, release
-):
+def test_real_histories_need_a_folder_with_somebody_who_has_entries(tmp_path_factory):
     other = toy_release(tmp_path_factory.mktemp("toy") / "r", task="LaMP_3")
     with pytest.raises(ConfigError, match="none of the worlds") as caught:
         incremental(other)
