@@ -6,7 +6,7 @@ from proper_shared.method.config import Recipe
 from proper_shared.method.stages import Stage
 
 PHASES: tuple[Stage, ...] = ("embedding", "user", "lora_router")
-LATER, LATER_RATE = 2.0, 0.5  # of what is learnt later: steps and rates, docs/log.md
+LATER, LATER_RATE = 2.0, 0.25  # of what is learnt later: steps and rates, docs/log.md
 
 
 class PersonalRecipe(BaseModel):
