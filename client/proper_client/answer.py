@@ -5,6 +5,7 @@ median of the label probabilities, which minimises the mean absolute error; free
 greedily.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -188,23 +189,41 @@ class Answerer:
         Args:
             examples: for each of the U users, of the encoder's task.
         """
-        if self.labels:
-            return self._at_tables(examples, self._errors, 0.0)
-        tokens = [sum(len(x.target) for x in own) for own in examples]
-        means = self.losses(examples)
-        return [count * mean for count, mean in zip(tokens, means, strict=True)]
+        return [math.fsum(own) for own in self.each_cost(examples)]
 
-    def _errors(self, examples: Sequence[Sequence[Example]]) -> list[float]:
+    @torch.no_grad()
+    def each_cost(self, examples: Sequence[Sequence[Example]]) -> list[list[float]]:
+        """Return what each example costs, of which `costs` returns the sums."""
+        way = self._errors if self.labels else self._nats
+        return self._at_tables(examples, way, [])
+
+    def _errors(self, examples: Sequence[Sequence[Example]]) -> list[list[float]]:
         places = torch.arange(len(self.labels))
         apart = (places[:, None] - places).abs().float()  # (labels, labels)
         if self.encoder.task.kind == "label":
             apart = apart.clamp(max=1)
         log_probs = self._label_log_probs([[x.prompt for x in own] for own in examples])
-        sums: list[float] = []
+        each: list[list[float]] = []
         for own, rows in zip(examples, log_probs, strict=True):
             right = [self.labels.index(x.target) for x in own]
-            sums.append(float((rows.softmax(-1) * apart[right]).sum()))
-        return sums
+            each.append((rows.softmax(-1) * apart[right]).sum(-1).tolist())
+        return each
+
+    def _nats(self, examples: Sequence[Sequence[Example]]) -> list[list[float]]:
+        height = max(1, self.rows // len(examples))
+        filler = [Example(self.encoder.start or (self.encoder.padding,), ())]
+        each: list[list[float]] = [[] for _ in examples]
+        for start in range(0, max(len(own) for own in examples), height):
+            chunk = [list(own[start : start + height]) for own in examples]
+            batch = collate([own or filler for own in chunk], self.encoder.padding)
+            logits, rows = self.adapted.logits(batch).cpu(), len(batch.targets)
+            means = text_loss(logits, batch.targets, rows).tolist()
+            for seat, own in enumerate(chunk):
+                first = seat * (rows // len(chunk))
+                each[seat] += [
+                    means[first + i] * len(x.target) for i, x in enumerate(own)
+                ]
+        return each
 
     def _losses(self, examples: Sequence[Sequence[Example]]) -> list[float]:
         height = max(1, self.rows // len(examples))

@@ -14,12 +14,12 @@ import click
 from proper_client.cli_federation import COMMANDS
 from proper_client.cli_options import (
     debug,
-    folder_of,
     home_options,
     keep_for_secrets,
     secrets_given,
     vault_at,
 )
+from proper_client.cli_own import COMMANDS as OWN
 from proper_shared.friendly import friendly, plain
 
 Level = Literal["population", "group", "personal"]  # kept.py's, without pydantic
@@ -35,60 +35,53 @@ def main() -> None:
 @click.option(
     "--history",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Your entries: a file, folder or zip, see `proper-client import --formats`.",
+    help="Add these entries first: a file, folder or zip, see `proper-client import "
+    "--formats` [default: learn from what was added before].",
 )
 @click.option("--task", help="What is asked of a text, if the history does not say.")
 @click.option(
     "--release",
     type=click.Path(path_type=Path),
-    help="Start from this release [default: the one that `pull` brought, or else the "
-    "one that comes with the program].",
+    help="Start from this release [default: that of the model that you have, if you "
+    "chose it; the one that `pull` brought; or the one that comes with the program].",
 )
 @click.option("--backbone", help="Folder of the release's backbone, if it moved.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Of order and dropout.",
+    help="Of order and dropout [default: that of the model that you have, or 0].",
+)
+@click.option("--anew", is_flag=True, help="Start from nothing, not from your model.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a training that was cut short, or end with an error.",
 )
 @home_options
 @debug
 @friendly(
-    interrupted="nothing was written, a model that you had is as it was; "
-    "the same command starts again"
+    interrupted="a model that you had is as it was; the same command goes on from here"
 )
-def train(  # noqa: PLR0913 - one for each option
-    *,
-    history: Path,
-    task: str | None,
-    release: Path | None,
-    backbone: str | None,
-    seed: int,
-    home: Path | None,
-) -> None:
-    """Train a personal model from your history."""
-    start = time.monotonic()  # before the imports, which a person waits for too
-    from proper_client.releases.shelf import Shelf  # noqa: PLC0415
-    from proper_client.wish import Wish  # noqa: PLC0415
+def train(*, home: Path | None, **said: Any) -> None:  # noqa: ANN401 - checked by click
+    """Learn your history, or what is new in it, and keep both encrypted if you lock.
 
-    if release is None:
-        release, known = Shelf(folder_of(home)).default()
-        backbone = backbone or known
-    wish = Wish(history, release, task, backbone, seed)
-    _ = wish.asked  # what is wrong with the history shows before torch is loaded
-    for line in wish.left_out:
+    Entries are added to those of before; the same ones twice add nothing.
+    """
+    start = time.monotonic()  # before the imports, which a person waits for too
+    from proper_client.wish import Wish, take_in  # noqa: PLC0415
+
+    wish, vault = Wish(**said), vault_at(home)
+    taken = take_in(wish, vault)  # what is wrong with it shows before torch is loaded
+    for line in taken.left_out:
         click.echo(plain(line), err=True)
-    from proper_client.assistant import train as learn  # noqa: PLC0415
-    from proper_client.summary import after_training  # noqa: PLC0415
+    from proper_client.assistant import learn  # noqa: PLC0415
+    from proper_client.summary import after_learning  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    vault = vault_at(home)
-    about, _ = learn(wish, vault, now, Progress())
+    done = learn(wish, vault, now, Progress(), taken=taken)
     seconds = time.monotonic() - start
-    click.echo(plain("\n".join(after_training(about, vault, seconds, home))))
+    click.echo(plain("\n".join(after_learning(done, vault, seconds, home))))
 
 
 @main.command("import")
@@ -205,5 +198,5 @@ def passphrase(*, home: Path | None) -> None:
     click.echo("the new passphrase opens your files, the old one does no more")
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, *OWN):
     main.add_command(command)

@@ -11,73 +11,46 @@ are trained in one pass; each result is the one of training alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from proper_client.answer import Answerer
-from proper_client.reading import Reader
-from proper_shared.encoding import Encoder, Example
+from proper_client.person import (
+    LEAD,
+    LEVELS,
+    Checkpoint,
+    Keeper,
+    Level,
+    Personal,
+    parts_of,
+)
+from proper_client.reading import NEWEST, Reader
+from proper_client.recipe import PHASES, PersonalRecipe
+from proper_shared.encoding import Encoded, Encoder, Example
 from proper_shared.errors import FormatError
 from proper_shared.grouping import first_embedding
-from proper_shared.history import User, split_for_validation
-from proper_shared.method.cohort import Job, generator_for, train_cohort
-from proper_shared.method.config import Recipe
+from proper_shared.history import Entry, User
+from proper_shared.method.cohort import CohortTraining, Job, generator_for
 from proper_shared.method.stages import (
     EMBEDDING,
     STAGES,
     AdaptedModel,
     Stage,
 )
-from proper_shared.method.users import Use
 from proper_shared.packing import Arrays
 
-Level = Literal["population", "group", "personal"]
-LEVELS: dict[Level, tuple[Use, ...]] = {
-    "population": (),
-    "group": ("group",),
-    "personal": ("group", "user", "lora_router"),
-}
-LEAD = {"label": 1.0, "score": 1.0, "text": 3.0}  # of the population, as `costs`
-PHASES: tuple[Stage, ...] = ("embedding", "user", "lora_router")
+if TYPE_CHECKING:
+    from proper_shared.method.config import Recipe
+
+__all__ = ["LEVELS", "PHASES", "Level", "Personal", "PersonalRecipe", "Personaliser"]
+
+AGAIN = " again"  # behind the name of a phase, when the kept entries are learnt too
 Progress = Callable[[str, int, int, float], None]  # phase, step, steps, loss
-
-
-class PersonalRecipe(BaseModel):
-    """How a personal model is trained; the same on every device."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    embedding: Recipe = Field(description="step 1, the new user's embedding")
-    user: Recipe = Field(description="step 2, the user LoRA")
-    lora_router: Recipe = Field(description="step 3, the LoRA-aware router")
-    absorb: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="step 5: share of the steps spent on all entries",
-    )
-
-    @property
-    def work(self) -> int:
-        """How many examples are computed in all steps, at most."""
-        passes = [self] if self.absorb == 0 else [self, self.shortened()]
-        recipes = [getattr(own, phase) for own in passes for phase in PHASES]
-        return sum(recipe.steps * recipe.batch for recipe in recipes)
-
-    def shortened(self) -> "PersonalRecipe":
-        """Return the recipe of step 5."""
-        phases: dict[str, Recipe] = {}
-        for phase in PHASES:
-            recipe: Recipe = getattr(self, phase)
-            steps = max(1, round(recipe.steps * self.absorb))
-            phases[phase] = recipe.model_copy(update={"steps": steps})
-        return self.model_copy(update=phases)
 
 
 @dataclass(frozen=True)
@@ -93,22 +66,6 @@ class Ground:
     adapted: AdaptedModel
     encoder: Encoder
     reading: Arrays
-
-
-@dataclass
-class Personal:
-    """What one user has of their own.
-
-    Attributes:
-        tensors: embedding, user LoRA and W_l by name, without the axis of banks.
-        level: which level answers this user best.
-        costs: of all entries kept aside, by level, see `Answerer.costs`; empty where
-            none were.
-    """
-
-    tensors: dict[str, Tensor]
-    level: Level = "group"
-    costs: dict[Level, float] = field(default_factory=dict)
 
 
 class Personaliser:
@@ -131,6 +88,9 @@ class Personaliser:
         self.adapted, self.encoder, self.recipe = ground.adapted, ground.encoder, recipe
         self.reading, self.reader = ground.reading, Reader(ground.adapted)
         self.seed, self.cohort_size = seed, cohort_size
+        self.lead = LEAD[ground.encoder.task.kind]
+        # examples learnt from, and examples only read, repetitions counted
+        self.computed, self.read = 0, 0
         self.adapted.add("user")
         self.fresh = {
             name: tensor.detach()[0].clone() for name, tensor in self._own().items()
@@ -162,19 +122,24 @@ class Personaliser:
         Args:
             users: with an entry each.
         """
-        return [
-            self._placed([self.encoder.example(entry) for entry in user.profile])
-            for user in users
-        ]
+        return [self._placed(self.encoded(user.profile)) for user in users]
+
+    def encoded(self, entries: Sequence[Entry]) -> Encoded:
+        """Return entries as examples."""
+        return Encoded(self.encoder, entries)
 
     def fit(
-        self, users: Sequence[User], progress: Progress | None = None
+        self,
+        users: Sequence[User],
+        progress: Progress | None = None,
+        keeper: Keeper | None = None,
     ) -> list[Personal]:
         """Train a personal model for each user from their profile.
 
         Args:
             users: their profiles may be empty; such a user stays a newcomer.
             progress: called after each step.
+            keeper: of the one user, if it is one who has an entry.
 
         Returns:
             The personal models, in the order of the users.
@@ -186,44 +151,64 @@ class Personaliser:
             cohort = ready[start : start + self.cohort_size]
             report = progress
             if progress is not None and len(ready) > self.cohort_size:
-                report = _named(progress, f", users from {start + 1}")
-            for user, person in zip(cohort, self._fit(cohort, report), strict=True):
+                report = named(progress, f", users from {start + 1}")
+            trained = self._fit(cohort, report, keeper)
+            for user, person in zip(cohort, trained, strict=True):
                 people[user.user_id] = person
         return [people[user.user_id] for user in users]
 
-    def _fit(self, users: Sequence[User], progress: Progress | None) -> list[Personal]:
+    def _fit(
+        self, users: Sequence[User], progress: Progress | None, keeper: Keeper | None
+    ) -> list[Personal]:
         """Run the five steps for one cohort; everybody has an entry at least."""
-        parts = [split_for_validation(user.profile) for user in users]
-        learnt = [[self.encoder.example(e) for e in train] for train, _ in parts]
-        aside = [[self.encoder.example(e) for e in kept] for _, kept in parts]
-        people = [self._placed(own) for own in learnt]
+        parts = [parts_of(user) for user in users]
         names = [user.user_id for user in users]
-        self._train(people, names, learnt, self.recipe, progress)
-        self.choose(people, aside)
-        more = [seat for seat, kept in enumerate(aside) if kept]
+        learnt = [self.encoded(train) for train, _ in parts]
+        found = keeper.found if keeper is not None else None
+        if found is None or found.leg < len(PHASES):
+            people = [self._placed(own) for own in learnt]
+            work = Work(names, learnt, self.recipe)
+            self.train(people, work, progress, keeper)
+            self.choose(people, [self.encoded(kept) for _, kept in parts])
+        else:
+            people = [self.newcomer()]
+            people[0].judge(found.asked, self.lead)
+        more = [seat for seat, (_, kept) in enumerate(parts) if kept]
         if self.recipe.absorb > 0 and more:  # who kept nothing aside has learnt it all
-            whole = [learnt[seat] + aside[seat] for seat in more]
-            for seat, own in zip(more, whole, strict=True):
-                people[seat].tensors[EMBEDDING] = self._place_of(own)
-            self._train(
+            self._absorb(
                 [people[seat] for seat in more],
-                [names[seat] for seat in more],
-                whole,
-                self.recipe.shortened(),
-                progress and _named(progress, " again"),
+                [users[seat] for seat in more],
+                progress,
+                keeper,
             )
         return people
 
+    def _absorb(
+        self,
+        people: Sequence[Personal],
+        users: Sequence[User],
+        progress: Progress | None,
+        keeper: Keeper | None,
+    ) -> None:
+        """Run step 5."""
+        whole = [self.encoded(user.profile) for user in users]
+        for person, own in zip(people, whole, strict=True):
+            person.tensors[EMBEDDING] = self.place_of(own)
+        names = [user.user_id for user in users]
+        work = Work(names, whole, self.recipe.shortened(), first=len(PHASES))
+        self.train(people, work, progress and named(progress, AGAIN), keeper)
+
     def _placed(self, examples: Sequence[Example]) -> Personal:
         """Return a newcomer who stands where their entries lie."""
-        return Personal({**self.fresh, EMBEDDING: self._place_of(examples)})
+        return Personal({**self.fresh, EMBEDDING: self.place_of(examples)})
 
-    def _place_of(self, examples: Sequence[Example]) -> Tensor:
+    def place_of(self, examples: Sequence[Example]) -> Tensor:
         """Return the embedding (k,) of where entries lie.
 
         Raises:
             FormatError: the release's arrays lead to no finite place.
         """
+        self.read += min(len(examples), NEWEST)
         features = self.reader.read(examples, self.encoder.padding)
         mean = self.fresh[EMBEDDING]
         with np.errstate(all="ignore"):  # what overflows is refused here, once
@@ -235,61 +220,105 @@ class Personaliser:
             )
         return torch.from_numpy(own).to(mean.device)
 
-    def _train(
+    def train(
         self,
         people: Sequence[Personal],
-        names: Sequence[str],
-        examples: Sequence[Sequence[Example]],
-        recipe: PersonalRecipe,
+        work: "Work",
         progress: Progress | None,
+        keeper: Keeper | None = None,
     ) -> None:
-        """Run steps 1 to 3 from where the people stand."""
+        """Run steps 1 to 3 from where the people stand, or the keeper's person did."""
+        legs = range(work.first, work.first + len(PHASES))
+        found = _found(keeper, legs)
+        if found is not None:
+            people[0].tensors = dict(found.tensors)
         self.seat(people)
-        for phase in PHASES:
+        for leg, phase in zip(legs, PHASES, strict=True):
+            if found is not None and leg < found.leg:
+                continue
             self.adapted.users.use(*STAGES[phase].uses)
-            job = Job(
-                stage=phase,
-                examples=examples,
-                generators=[
-                    generator_for(self.seed, phase, name, len(own))
-                    for name, own in zip(names, examples, strict=True)
-                ],
-                recipe=getattr(recipe, phase),
-                padding=self.encoder.padding,
-            )
-            train_cohort(self.adapted, job, progress and partial(progress, phase))
+            training = CohortTraining(self.adapted, self._job(phase, work))
+            if found is not None and leg == found.leg:
+                training.restore(found.training)
+            while training.done < training.job.recipe.steps:
+                loss = training.step()
+                if progress is not None:
+                    progress(phase, training.done, training.job.recipe.steps, loss)
+                if keeper is not None:
+                    keeper.offer(partial(self._look, leg, people[0], training))
+            self.computed += training.computed
+        self._take_back(people)
+
+    def _take_back(self, people: Sequence[Personal]) -> None:
+        """Give the people what was trained in their seats."""
         for name, bank in self._own().items():
             for person, tensor in zip(people, bank.detach(), strict=True):
                 person.tensors[name] = tensor.clone()
+
+    def _job(self, phase: Stage, work: "Work") -> Job:
+        later = work.later or [()] * len(work.names)
+        generators = [
+            generator_for(self.seed, phase, name, len(own) + len(new))
+            for name, own, new in zip(work.names, work.examples, later, strict=True)
+        ]
+        recipe: Recipe = getattr(work.recipe, phase)
+        padding = self.encoder.padding
+        return Job(phase, work.examples, generators, recipe, padding, later=work.later)
+
+    def _look(self, leg: int, person: Personal, training: CohortTraining) -> Checkpoint:
+        """Return where the training of the one user stands."""
+        tensors = {n: t.detach()[0].cpu().clone() for n, t in self._own().items()}
+        return Checkpoint(leg, tensors, training.state(), person.asked)
 
     @torch.no_grad()
     def choose(
         self, people: Sequence[Personal], aside: Sequence[Sequence[Example]]
     ) -> None:
-        """Choose each user's level by the entries kept aside.
+        """Choose each user's level by the entries kept aside, see `Personal.judge`."""
+        for person, asked in zip(people, self.ask(people, aside), strict=True):
+            if asked:
+                person.judge(asked, self.lead)
 
-        What they cost in sum is compared, and the population has to lead: a few
-        entries say little, and over many users the group level serves better. A user
-        who kept none aside answers from the group level, which a few entries cannot
-        spoil.
-        """
+    def ask(
+        self, people: Sequence[Personal], aside: Sequence[Sequence[Example]]
+    ) -> list[list[tuple[float, ...]]]:
+        """Return for each user, of each entry, what it costs at each level."""
         self.seat(people)
         answerer = Answerer(self.adapted, self.encoder)
-        for level, uses in LEVELS.items():
+        by_level: list[list[list[float]]] = []
+        for uses in LEVELS.values():
             self.adapted.users.use(*uses)
-            costs = answerer.costs(aside)
-            for person, own, cost in zip(people, aside, costs, strict=True):
-                if own:
-                    person.costs[level] = cost
-        lead = LEAD[self.encoder.task.kind]
-        for person in people:
-            if person.costs:
-                led: dict[Level, float] = {**person.costs}
-                led["population"] += lead
-                person.level = min(led, key=lambda level: led[level])
+            by_level.append(answerer.each_cost(aside))
+            self.read += sum(map(len, aside))
+        return [list(zip(*own, strict=True)) for own in zip(*by_level, strict=True)]
 
 
-def _named(progress: Progress, more: str) -> Progress:
+@dataclass(frozen=True)
+class Work:
+    """What some users learn in one pass through the phases.
+
+    Attributes:
+        names: of the users, by which their generators differ.
+        examples: of each.
+        recipe: how.
+        later: of each, what came after the examples, see `Job`.
+        first: number of the first leg.
+    """
+
+    names: Sequence[str]
+    examples: Sequence[Sequence[Example]]
+    recipe: PersonalRecipe
+    later: Sequence[Sequence[Example]] = ()
+    first: int = 0
+
+
+def _found(keeper: Keeper | None, legs: range) -> Checkpoint | None:
+    """Return where a training was cut short in one of these legs, if it was."""
+    found = keeper.found if keeper is not None else None
+    return found if found is not None and found.leg in legs else None
+
+
+def named(progress: Progress, more: str) -> Progress:
     """Return a progress whose phases are called by more than their name."""
     return lambda phase, step, steps, loss: progress(phase + more, step, steps, loss)
 

@@ -5,8 +5,15 @@ from pathlib import Path
 import torch
 
 from proper_client.answer import Answerer
-from proper_client.assistant import STARTER_NAME, recipe_of
-from proper_client.kept import TRAIN_AGAIN, About, Level, choose, load
+from proper_client.assistant import recipe_of
+from proper_client.kept import (
+    STARTER_NAME,
+    TRAIN_AGAIN,
+    About,
+    Level,
+    choose,
+    load,
+)
 from proper_client.opening import Opened, open_release
 from proper_client.personal import LEVELS, Ground, Personal, Personaliser
 from proper_client.vault import Vault

@@ -1,15 +1,21 @@
 """What a person is told about their model, in lines for a terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from proper_client.at_rest.key_file import Way
-from proper_client.kept import About, Level, load
+from proper_client.kept import About, Level, load_all
+from proper_client.learnt import Learnt
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError
+from proper_shared.history import Entry
 from proper_shared.progress import duration
 from proper_shared.tasks import get_task
+
+if TYPE_CHECKING:
+    from proper_client.assistant import Learning
 
 _SAID = {  # what an entry kept aside costs, as in `Answerer.costs`
     "label": "expected to be wrong in {:.0%}",
@@ -34,8 +40,46 @@ def after_training(
         FormatError: it is damaged.
     """
     entries = _count(about.entries, "entry", "entries")
+    learnt = f"learnt      {entries} for {about.task} in {duration(seconds)}"
+    return [learnt, *_kept(about, vault, home)]
+
+
+def after_learning(
+    done: "Learning", vault: Vault, seconds: float, home: Path | None
+) -> list[str]:
+    """Return what came of a training, as `after_training` does.
+
+    Args:
+        done: What came of it.
+        vault: Where the model is kept.
+        seconds: How long it took.
+        home: The option --home, if it was given and so has to be again.
+
+    Raises:
+        ConfigError: the key file of the vault cannot be read.
+        FormatError: it is damaged.
+    """
+    about, course = done.about, done.course
+    if course.way == "nothing":
+        entries = _count(about.entries, "entry", "entries")
+        known = f"nothing new your model for {about.task} knows all {entries}"
+        return [known, *_kept(about, vault, home)]
+    lines = after_training(about, vault, seconds, home)
+    if course.way == "later":
+        new = _count(len(course.new), "new entry", "new entries")
+        lines[0] = (
+            f"learnt      {new} for {about.task} in {duration(seconds)}, beside "
+            f"{about.entries - len(course.new)} of before"
+        )
+    elif course.why:
+        lines.insert(1, f"            from the beginning: {course.why}")
+    if done.resumed:
+        lines.insert(1, "            from where the last training was cut short")
+    return lines
+
+
+def _kept(about: About, vault: Vault, home: Path | None) -> list[str]:
     return [
-        f"learnt      {entries} for {about.task} in {duration(seconds)}",
         *_scores(about),
         f"kept in     {vault.path(about.task)} (only on this machine)",
         *at_rest(vault, home),
@@ -116,17 +160,32 @@ def _again(home: Path | None) -> str:
 
 def _one(vault: Vault, name: str) -> list[str]:
     try:
-        _, about = load(vault, name)
+        _, about, learnt = load_all(vault, name)
+        entries = vault.history(name)
     except FormatError as error:  # the others can be shown all the same
         said = {"task": name, "error": error, "hint": error.hint}
         return [f"{word:<12}{value}" for word, value in said.items()]
     return [
         f"task        {about.task}",
         f"learnt      {_count(about.entries, 'entry', 'entries')}, {about.trained}",
+        *_behind(entries, learnt),
         *_scores(about),
         f"release     {about.release} ({about.release_sha256[:12]})",
         f"file        {vault.path(name)} ({vault.path(name).stat().st_size:,} bytes)",
     ]
+
+
+def _behind(entries: Sequence[Entry], learnt: Learnt | None) -> list[str]:
+    """Return a line for what the model has yet to learn or to forget, if anything."""
+    if learnt is None or not entries:
+        return []
+    ids = {entry.id for entry in entries}
+    lines = []
+    if new := len(ids - learnt.costs.keys()):
+        lines.append(f"            {new} more to learn: proper-client train")
+    if gone := len(learnt.costs.keys() - ids):
+        lines.append(f"            {gone} still to forget: proper-client train")
+    return lines
 
 
 def _scores(about: About) -> list[str]:

@@ -2,7 +2,8 @@
 
 A personal model is one file, `personal/<name>.safetensors`: its arrays, and what is to
 be known about them as JSON in the header, so that the two can never disagree.
-`history/<task>.entries` is what was learnt from, where it is kept here.
+`history/<task>.entries` is what is learnt from, one entry on a line, and
+`training/<task>.checkpoint` where a training stood that was cut short.
 
 What a device did in federations lies in `federation/`: a journal, whose lines are never
 changed (see `ledger_file`), and small files that are replaced as a whole.
@@ -17,19 +18,24 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from proper_client.at_rest.files import FILE_MODE, PrivateFiles
 from proper_client.at_rest.key_file import KeyFile
 from proper_client.at_rest.unlocking import Secrets
+from proper_client.entry_lines import lines, parsed
 from proper_client.ledger_file import Journal
 from proper_shared.errors import ConfigError, DataError
+from proper_shared.history import Entry
+from proper_shared.locks import alone
 from proper_shared.strict_json import parse_object
 from proper_shared.tensors import Array, Arrays, pack, read_header, unpack
 
 __all__ = ["FILE_MODE", "Vault", "default_home"]
 
 _MODEL, _RECORD, _ENTRIES = ".safetensors", ".json", ".entries"
+_CHECKPOINT = ".checkpoint"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LONGEST = 1 << 16  # bytes of a line; ours have less than a tenth
 
@@ -136,6 +142,30 @@ class Vault:
         """
         return self.files.path(_personal(name))
 
+    def history(self, task: str) -> tuple[Entry, ...]:
+        """Return the entries of a task that are kept, the oldest first; maybe none.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+            FormatError: the file is damaged.
+        """
+        place = _history(task)
+        pieces = self.files.read(place)
+        return () if pieces is None else parsed(pieces, place)
+
+    def keep_history(self, task: str, entries: Iterable[Entry]) -> Path:
+        """Replace the entries of a task in one step; return where they lie.
+
+        Args:
+            task: Its name.
+            entries: The oldest first, each with an id of its own.
+
+        Raises:
+            ConfigError: the name is unfit, the disk is full or not writable. The
+                entries that were there are as they were.
+        """
+        return self.save_history(task, lines(entries))
+
     def save_history(self, task: str, pieces: Iterable[bytes]) -> Path:
         """Replace the entries of a task in one step; return where they lie.
 
@@ -166,6 +196,69 @@ class Vault:
             ConfigError: the home folder cannot be read, or is a file.
         """
         return self.files.names("history", _ENTRIES)
+
+    def write_checkpoint(self, task: str, data: bytes) -> None:
+        """Replace where the training of a task stands, in one step.
+
+        Raises:
+            ConfigError: the name is unfit, the disk is full or not writable.
+        """
+        self.files.write(_training(task), [data])
+
+    def read_checkpoint(self, task: str) -> bytes | None:
+        """Return where the training of a task was cut short, if it was.
+
+        Raises:
+            ConfigError: the name is unfit, or the file cannot be read.
+            FormatError: the file is sealed and damaged.
+        """
+        return self._whole(_training(task))
+
+    def drop_checkpoint(self, task: str) -> bool:
+        """Delete where the training of a task stands; say whether it was there.
+
+        Raises:
+            ConfigError: the name is unfit, or the disk is not writable.
+        """
+        return self.files.remove(_training(task))
+
+    def drop_model(self, name: str) -> bool:
+        """Delete a personal model; say whether it was there.
+
+        Raises:
+            ConfigError: the name is unfit, or the disk is not writable.
+        """
+        return self.files.remove(_personal(name))
+
+    def drop_history(self, task: str) -> bool:
+        """Delete the entries of a task; say whether there were any.
+
+        Raises:
+            ConfigError: the name is unfit, or the disk is not writable.
+        """
+        return self.files.remove(_history(task))
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Be the only process that learns or forgets here.
+
+        Raises:
+            ConfigError: another does, or the home folder is not writable.
+        """
+        self.prepare()
+        with ExitStack() as held:
+            with self.files.explained():
+                held.enter_context(alone(self.home, "learn"))
+            yield
+
+    def tasks(self) -> list[str]:
+        """Return the tasks of which anything is kept, sorted.
+
+        Raises:
+            ConfigError: the home folder cannot be read, or is a file.
+        """
+        begun = self.files.names("training", _CHECKPOINT)
+        return sorted({*self.names(), *self.histories(), *begun})
 
     def journal(self, name: str) -> Journal:
         """Open the journal `name` to add lines; no other process can meanwhile.
@@ -245,6 +338,10 @@ def _personal(name: str) -> str:
 
 def _history(task: str) -> str:
     return f"history/{_checked(task)}{_ENTRIES}"
+
+
+def _training(task: str) -> str:
+    return f"training/{_checked(task)}{_CHECKPOINT}"
 
 
 def _federation(name: str, suffix: str) -> str:

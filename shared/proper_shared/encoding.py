@@ -6,6 +6,7 @@ needs to compute logits for a few columns only, whatever its architecture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -115,6 +116,38 @@ class Encoder:
         """The id that fills rows; it is masked wherever it stands."""
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokenizer.eos_token_id)
+
+
+class Encoded(Sequence[Example]):
+    """Examples of entries, each made when it is first asked for.
+
+    A training draws a few hundred: of a long history most are never encoded.
+
+    Args:
+        encoder: of the task.
+        entries: in time order.
+    """
+
+    def __init__(self, encoder: Encoder, entries: Sequence[Entry]) -> None:
+        self._encoder, self._entries = encoder, entries
+        self._made: dict[int, Example] = {}
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, at: int) -> Example: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Example]: ...
+    def __getitem__(self, at: int | slice) -> Example | list[Example]:
+        """Return one example, or those of a slice."""
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        if place not in self._made:
+            self._made[place] = self._encoder.example(self._entries[place])
+        return self._made[place]
 
 
 def collate(rows: Sequence[Sequence[Example]], padding: int) -> Batch:

@@ -311,6 +311,38 @@ def lies_(*, quick: bool, as_json: bool, seed: int) -> None:
     click.echo(as_text(found, as_json=as_json))
 
 
+@bench.command()
+@click.option(
+    "--release",
+    type=_PATH,
+    help="Folder of a release, such as out/NAME/release [default: the starter].",
+)
+@click.option("--data", type=_PATH, help="Folder of real histories, of its task.")
+@click.option("--users", type=click.IntRange(1), default=100, show_default=True)
+@_json
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def incremental(
+    *, release: Path | None, data: Path | None, users: int, as_json: bool
+) -> None:
+    """Learning later entries against learning all anew: quality and cost."""
+    import json  # noqa: PLC0415
+
+    from proper_shared.release import STARTER  # noqa: PLC0415
+    from proper_simulations.bench.incremental import Plan, as_text  # noqa: PLC0415
+    from proper_simulations.bench.incremental import (  # noqa: PLC0415
+        incremental as compare,
+    )
+
+    found = compare(
+        release or STARTER,
+        data,
+        plan=Plan(users=users),
+        show=lambda what: click.echo(what, err=True),
+    )
+    click.echo(json.dumps(found, indent=1) if as_json else as_text(found))
+
+
 @bench.command("round")
 @_json
 @_seed

@@ -6,24 +6,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from toy_people import RECIPE, STEP, assert_same, identical, personaliser
 
 from proper_client.answer import Answerer
-from proper_client.personal import LEVELS, Ground, Personaliser, PersonalRecipe
-from proper_shared.encoding import Encoder
+from proper_client.personal import LEVELS, PersonalRecipe
 from proper_shared.errors import FormatError
-from proper_shared.grouping import REACH, Sizes, first_embedding
+from proper_shared.grouping import REACH, first_embedding
 from proper_shared.history import User
-from proper_shared.method.stages import AdaptedModel
-from proper_shared.parts import widths_of
 
-STEP = {"learning_rate": 5e-3, "steps": 3, "batch": 4}
-# Adam turns a gradient of almost nothing, as the router's first one is, into a step of
-# the rate: at 5e-4 its rounding stays under the tolerance.
-RECIPE = PersonalRecipe(
-    embedding={**STEP, "embedding_rate": 0.1},
-    user=STEP,
-    lora_router={**STEP, "learning_rate": 5e-4},
-)
 CANARY = "xylophone Quarzsandgrube 4711 🦊"
 PEOPLE = [
     tiny.user("ann", 10),
@@ -34,40 +24,9 @@ PEOPLE = [
 ]
 
 
-def personaliser(recipe=RECIPE, **options):
-    own = tiny.backbone()
-    made = AdaptedModel(own.model, tiny.method(embedding_size=8))
-    made.add("group")
-    tiny.stir(made, "group")
-    ground = Ground(made, Encoder(own.tokenizer, tiny.TAGGING), reading(made))
-    return Personaliser(ground, recipe, **options)
-
-
-def reading(made):
-    """What tells where a user lies, as if it had been found."""
-    rng = np.random.default_rng(6)
-    shapes = Sizes(*widths_of(made.model), made.method.experts).reading()
-    return {
-        name: rng.normal(size=shape, scale=0.1).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-
-
 @pytest.fixture(scope="module")
 def together():
     return personaliser().fit(PEOPLE)
-
-
-def assert_same(found, expected, tolerance=1e-5):
-    assert found.level == expected.level
-    assert found.costs == pytest.approx(expected.costs, abs=tolerance)
-    assert found.tensors.keys() == expected.tensors.keys()
-    for name, tensor in expected.tensors.items():
-        torch.testing.assert_close(found.tensors[name], tensor, rtol=0, atol=tolerance)
-
-
-def identical(found, expected):
-    return all(torch.equal(found.tensors[n], t) for n, t in expected.tensors.items())
 
 
 @pytest.mark.parametrize("seat", range(len(PEOPLE)))

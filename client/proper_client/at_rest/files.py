@@ -26,7 +26,13 @@ from proper_client.at_rest.key_file import DAMAGED, MAX_BYTES, DataKey, KeyFile,
 from proper_client.at_rest.key_file import NAME as KEY_FILE
 from proper_client.at_rest.sealing import MAGIC, seal, unseal
 from proper_client.at_rest.unlocking import Secrets
-from proper_shared.durable import TEMPORARY, sweep, write_file, write_pieces
+from proper_shared.durable import (
+    TEMPORARY,
+    sweep,
+    sync_folder,
+    write_file,
+    write_pieces,
+)
 from proper_shared.errors import ConfigError, FormatError
 from proper_shared.locks import hold
 
@@ -37,6 +43,7 @@ SEALED = {
     "personal": (".safetensors",),
     "federation": (".json", ".safetensors"),
     "history": (".entries",),
+    "training": (".checkpoint",),
 }
 _PIECE = 1 << 16  # bytes
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -88,6 +95,25 @@ class PrivateFiles:
             sealed = pieces if key is None else seal(key.secret, place, pieces)
             write_pieces(path, sealed, FILE_MODE)
         return path
+
+    def remove(self, place: str) -> bool:
+        """Delete one file and what killed writers left beside it.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            ConfigError: the disk is not writable, or the vault stays closed.
+        """
+        path = self.path(place)
+        with self._writing(), self.explained():
+            if not path.parent.is_dir():
+                return False
+            sweep(path.parent)
+            if there := path.exists():
+                path.unlink()
+                sync_folder(path.parent)
+        return there
 
     def read(self, place: str) -> Iterator[bytes] | None:
         """Return the pieces of one file; None if there is no such file.
@@ -200,6 +226,24 @@ class PrivateFiles:
             for suffix in suffixes
             for name in self.names(folder, suffix)
         ]
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the place of each private file, and what it holds, opened.
+
+        Releases are left out: they came from elsewhere.
+
+        Raises:
+            ConfigError: one cannot be read, or the vault stays closed.
+            FormatError: one is damaged.
+        """
+        sealed = {*self.places()}
+        for path in sorted(self.home.rglob("*")):
+            place = path.relative_to(self.home).as_posix()
+            if place in sealed:
+                yield place, b"".join(self._pieces(place))
+            elif path.is_file() and not place.startswith("releases/"):
+                with self.explained():
+                    yield place, path.read_bytes()
 
     def check_keyed(self) -> None:
         """Refuse to go on without the key file that sealed files were sealed by.

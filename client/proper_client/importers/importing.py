@@ -7,11 +7,11 @@ Not covered: keeping the history secret on the disk (that is the vault's), or tw
 imports into one file at the same time (the last one wins).
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from proper_client.entry_lines import line
 from proper_client.importers import (
     chat,
     chatgpt,
@@ -27,7 +27,7 @@ from proper_client.importers.look import Look, look_at
 from proper_client.importers.places import Place, opened
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, DataError
-from proper_shared.history import OWNER, Entry, User, choose_task, load_history
+from proper_shared.history import Entry, choose_task, load_history
 from proper_shared.suggest import did_you_mean
 from proper_shared.tasks import Task
 
@@ -41,6 +41,7 @@ FORMATS: tuple[Format, ...] = (
     table.FORMAT,
     notes.FORMAT,
 )
+Beside = Callable[[Task], Iterable[Entry]]
 _FILE_MODE = 0o600
 _HINT = "see `proper-client import --formats`, or name the format by --format"
 
@@ -69,6 +70,7 @@ def gather(
     *,
     name: str | None = None,
     there: Path | None = None,
+    beside: Beside | None = None,
 ) -> Import:
     """Read a source; nothing is written.
 
@@ -77,6 +79,7 @@ def gather(
         options: What only the person can say.
         name: Of the format, if it shall not be found by the content.
         there: A history that the entries come beside, if it exists.
+        beside: Or a look-up of the entries of a task that they come beside.
 
     Raises:
         DataError: Anything is wrong with the source or the history, or it has no entry.
@@ -90,6 +93,8 @@ def gather(
         gathering = Gathering(task, options.date_format)
         if there is not None and there.exists():
             gathering.start_from(load_history(there, task.name)[1].profile)
+        if beside is not None:
+            gathering.start_from(beside(task))
         gathering.take(chosen.read(place, options))
     if not gathering.accepted:
         raise DataError(
@@ -150,26 +155,9 @@ def write(done: Import, out: Path) -> None:
     data = bytearray(f'{{"task": "{done.task.name}", "entries": [\n'.encode())
     for number, entry in enumerate(done.gathering.entries()):
         data += b",\n" if number else b""
-        data += _line(entry)
+        data += line(entry)
     data += b"\n]}\n"
     write_file(out, bytes(data), _FILE_MODE)
-
-
-def read_history(path: Path, task: str | None) -> tuple[Task, User, Import | None]:
-    """Return the history in a source of any format, as `train` needs it.
-
-    Our own JSON is taken as it is or not at all, as ever; of everything else what was
-    dropped is told by the third value.
-
-    Raises:
-        DataError: Anything is wrong with the source.
-        ConfigError: `task` is not the name of a task.
-    """
-    with opened(path) as place:
-        if recognise(look_at(place)) is own_json.FORMAT:
-            return (*load_history(path, task), None)
-    done = gather(path, Options(task=task))
-    return done.task, User(OWNER, tuple(done.gathering.entries())), done
 
 
 def describe_formats() -> Iterator[str]:
@@ -201,10 +189,3 @@ def _check_kind(chosen: Format, place: Place) -> None:
 def _reasons(gathering: Gathering) -> str:
     most = [f"{n} {reason}" for reason, n in gathering.dropped.most_common(3)]
     return f": dropped {', '.join(most)}" if most else ""
-
-
-def _line(entry: Entry) -> bytes:
-    fields = {"id": entry.id, "date": entry.date, "text": entry.text}
-    known = {key: value for key, value in fields.items() if value is not None}
-    known["output"] = entry.output
-    return json.dumps(known, ensure_ascii=False).encode()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from proper_shared.encoding import Batch, Example, collate
-from proper_shared.errors import ModelError
+from proper_shared.errors import FormatError, ModelError
 from proper_shared.method.config import Recipe
 from proper_shared.method.objective import own_constraint, stack_layers, text_loss
 from proper_shared.method.stages import EMBEDDING, AdaptedModel, Stage
@@ -63,12 +63,35 @@ def generator_for(seed: int, *purpose: str | int) -> torch.Generator:
 
 def shuffled(
     examples: Sequence[Example], batch: int, generator: torch.Generator
-) -> Iterator[list[Example]]:
-    """Yield batches without end: all examples in a fresh order, then again."""
-    while True:
-        order = torch.randperm(len(examples), generator=generator).tolist()
-        for start in range(0, len(order), batch):
-            yield [examples[i] for i in order[start : start + batch]]
+) -> "Shuffled":
+    """Return batches without end: all examples in a fresh order, then again."""
+    return Shuffled(examples, batch, generator)
+
+
+class Shuffled(Iterator[list[Example]]):
+    """Batches without end; where it stands can be told and gone back to.
+
+    Args:
+        examples: one at least.
+        batch: how many at once; the last batch of an order may have fewer.
+        generator: draws each order.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], batch: int, generator: torch.Generator
+    ) -> None:
+        self.examples, self.batch, self.generator = examples, batch, generator
+        self.order, self.start = torch.empty(0, dtype=torch.int64), 0
+
+    def __next__(self) -> list[Example]:
+        """Return the next batch."""
+        if self.start >= len(self.order):
+            count = len(self.examples)
+            self.order = torch.randperm(count, generator=self.generator)
+            self.start = 0
+        chosen = self.order[self.start : self.start + self.batch].tolist()
+        self.start += self.batch
+        return [self.examples[i] for i in chosen]
 
 
 class CohortAdam:
@@ -135,6 +158,8 @@ class Job:
         padding: token id that fills rows.
         only: of the two LoRA factors train "a" or "b" alone; None trains both.
         constraint: keeps routers of different users apart, where experts are trained.
+        later: for each user, what came after `examples`: half of each batch is of it,
+            the rest repeats what came before. Empty where all is learnt alike.
     """
 
     stage: Stage
@@ -144,6 +169,27 @@ class Job:
     padding: int
     only: Literal["a", "b"] | None = None
     constraint: Constraint | None = None
+    later: Sequence[Sequence[Example]] = ()
+
+    @property
+    def entries(self) -> list[int]:
+        """How many entries each user has."""
+        before = list(map(len, self.examples))
+        after = map(len, self.later or [[]] * len(before))
+        return [a + b for a, b in zip(before, after, strict=True)]
+
+    def streams(self) -> list[list[Shuffled]]:
+        """Return for each user what their batches are put together from, in turn."""
+        batch, after = self.recipe.batch, self.later or [()] * len(self.examples)
+        new = -(-batch // 2)
+        return [
+            [shuffled(theirs, new, own), shuffled(old, max(1, batch - new), own)]
+            if theirs
+            else [shuffled(old, batch, own)]
+            for old, theirs, own in zip(
+                self.examples, after, self.generators, strict=True
+            )
+        ]
 
 
 def train_cohort(
@@ -159,31 +205,110 @@ def train_cohort(
     Raises:
         ModelError: the loss became infinite or no number.
     """
-    trained = adapted.seat(job.stage, len(job.examples))
-    if job.only is not None:
-        other = "b" if job.only == "a" else "a"
-        for name in [n for n in trained if n.endswith(f".{other}")]:
-            trained.pop(name).requires_grad = False
-    optimiser = CohortAdam(trained, job.recipe, list(map(len, job.examples)))
-    streams = [
-        shuffled(own, job.recipe.batch, generator)
-        for own, generator in zip(job.examples, job.generators, strict=True)
-    ]
-    total = _Totals()
-    for step in range(job.recipe.steps):
-        batch = collate([next(stream) for stream in streams], job.padding)
-        loss = _pass(adapted, batch, job)
+    training = CohortTraining(adapted, job)
+    for _ in range(job.recipe.steps):
+        loss = training.step()
+        if report is not None:
+            report(training.done, job.recipe.steps, loss)
+    return training.trained()
+
+
+class CohortTraining:
+    """One stage in training, step by step; it can be put down and taken up again.
+
+    Args:
+        adapted: holds the parts that the stage needs; what is trained gets U banks.
+        job: who is trained, on what and how.
+
+    Attributes:
+        done: steps so far.
+        computed: examples so far, of all users together.
+    """
+
+    def __init__(self, adapted: AdaptedModel, job: Job) -> None:
+        self.adapted, self.job = adapted, job
+        trained = adapted.seat(job.stage, len(job.examples))
+        if job.only is not None:
+            other = "b" if job.only == "a" else "a"
+            for name in [n for n in trained if n.endswith(f".{other}")]:
+                trained.pop(name).requires_grad = False
+        self._optimiser = CohortAdam(trained, job.recipe, job.entries)
+        self._streams = job.streams()
+        self._total = _Totals()
+        self.done, self.computed = 0, 0
+
+    def step(self) -> float:
+        """Make one step; return the mean loss of the users.
+
+        Raises:
+            ModelError: the loss became infinite or no number.
+        """
+        job = self.job
+        drawn = [[x for part in own for x in next(part)] for own in self._streams]
+        self.computed += sum(map(len, drawn))
+        loss = _pass(self.adapted, collate(drawn, job.padding), job)
         if not bool(loss.isfinite().all()):
             raise ModelError(
-                f"the loss is no number any more, at step {step + 1} of "
+                f"the loss is no number any more, at step {self.done + 1} of "
                 f"{job.recipe.steps} of {job.stage}",
                 hint="train at a lower rate, or get another release",
             )
-        optimiser.step(job.recipe.share(step))
-        total.add(loss, adapted)
-        if report is not None:
-            report(step + 1, job.recipe.steps, float(loss.mean()))
-    return total.mean(job.recipe.steps)
+        self._optimiser.step(job.recipe.share(self.done))
+        self._total.add(loss, self.adapted)
+        self.done += 1
+        return float(loss.mean())
+
+    def trained(self) -> Trained:
+        """Return what the training leaves besides the tensors in the model."""
+        return self._total.mean(self.job.recipe.steps)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that the next steps depend on besides the model's tensors.
+
+        Raises:
+            ValueError: experts are trained; what is summed of them is not told.
+        """
+        if self.job.stage == "group":
+            raise ValueError("a training of experts cannot be put down")
+        state = {"done": torch.tensor(self.done)}
+        state["computed"] = torch.tensor(self.computed)
+        state["loss"] = torch.as_tensor(self._total.loss).clone()
+        moments = (self._optimiser.first, self._optimiser.second)
+        for name, tensors in zip(("first", "second"), moments, strict=True):
+            state |= {f"{name}.{i}": t.cpu().clone() for i, t in enumerate(tensors)}
+        for seat, own in enumerate(self._streams):
+            state[f"generator.{seat}"] = self.job.generators[seat].get_state()
+            for i, stream in enumerate(own):
+                state[f"order.{seat}.{i}"] = stream.order.clone()
+                state[f"start.{seat}.{i}"] = torch.tensor(stream.start)
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to where `state` was told; the model's tensors are the caller's.
+
+        Raises:
+            FormatError: it is of another training.
+        """
+        known = self.state()
+        free = {name for name in known if name == "loss" or name.startswith("order.")}
+        if state.keys() != known.keys() or any(
+            state[name].dtype != tensor.dtype
+            or (name not in free and state[name].shape != tensor.shape)
+            for name, tensor in known.items()
+        ):
+            raise FormatError("the checkpoint is of another training")
+        self.done, self.computed = int(state["done"]), int(state["computed"])
+        self._total.loss = state["loss"].to(self.adapted.device)
+        optimiser = self._optimiser
+        optimiser.count = self.done
+        for name, tensors in (("first", optimiser.first), ("second", optimiser.second)):
+            for i, tensor in enumerate(tensors):
+                tensor.copy_(state[f"{name}.{i}"])
+        for seat, own in enumerate(self._streams):
+            self.job.generators[seat].set_state(state[f"generator.{seat}"])
+            for i, stream in enumerate(own):
+                stream.order = state[f"order.{seat}.{i}"]
+                stream.start = int(state[f"start.{seat}.{i}"])
 
 
 def _pass(adapted: AdaptedModel, batch: Batch, job: Job) -> Tensor:

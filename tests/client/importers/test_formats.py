@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proper_client.importers.formats import Options
-from proper_client.importers.importing import FORMATS, gather, read_history
+from proper_client.importers.importing import FORMATS, gather
 from proper_shared.errors import ConfigError, DataError
 from proper_shared.tasks import TASKS
 
@@ -266,12 +266,16 @@ def test_the_schema_of_a_line_is_that_of_an_entry():
         assert not check.is_valid(bad)
 
 
-def test_train_takes_our_own_json_as_it_is_and_every_other_format():
-    task, user, done = read_history(ROOT / "examples" / "my.json", None)
-    assert (task.name, user.profile[0].id, done) == ("tagging", "entry-1", None)
-    task, user, done = read_history(FIXTURES / "notes", None)
-    assert (task.name, len(user.profile)) == ("writing", 4)
-    assert done.gathering.dropped
+def test_entries_come_beside_those_of_their_task_that_are_there():
+    first = gather(ROOT / "examples" / "my.json")
+    there = {"tagging": list(first.gathering.entries())}
+    again = gather(
+        ROOT / "examples" / "my.json", beside=lambda task: there.get(task.name, [])
+    )
+    assert again.gathering.count(new=True) == 0
+    assert list(again.gathering.entries()) == there["tagging"]
+    notes = gather(FIXTURES / "notes", beside=lambda task: there.get(task.name, []))
+    assert (notes.task.name, notes.gathering.count()) == ("writing", 4)
 
 
 def test_every_format_is_in_the_docs():
