@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from proper_client.checkpoints import EVERY_S, VaultKeeper
 from proper_client.course import Course, course_for
-from proper_client.kept import STARTER_NAME, About, load_all
+from proper_client.kept import About, load_all
 from proper_client.later import Pupil, learn_later
 from proper_client.learnt import NAME, Learnt
 from proper_client.opening import Opened, open_release
@@ -31,14 +31,14 @@ from proper_client.personal import (
     by_name,
 )
 from proper_client.personal import Progress as Report
+from proper_client.standing import name_of
 from proper_client.vault import Vault
 from proper_client.wish import Taken, Wish, settled, take_in
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import local_folder
-from proper_shared.errors import ConfigError, DataError, FormatError
+from proper_shared.errors import DataError, FormatError
 from proper_shared.history import OWNER, User
-from proper_shared.release import STARTER, Header, read_manifest
-from proper_shared.tasks import Task
+from proper_shared.release import STARTER, Header
 from proper_shared.tensors import Arrays
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
@@ -104,7 +104,6 @@ def learn(  # noqa: PLR0913 - the last two are for who has read, and for tests
     wish = settled(wish, vault, task.name)
     if wish.release is None or wish.seed is None:
         raise ValueError("a settled wish names its release and its seed")
-    _check_task(task, wish.release)
     opened = open_release(wish.release, wish.backbone)
     personaliser = _personaliser(opened, wish.seed)
     with vault.learning():
@@ -233,7 +232,7 @@ class _Lesson:
 
     def _about(self, person: Personal, course: Course, now: str) -> About:
         """Describe a personal model so that it is found from any folder."""
-        release, opened = self.wish.release or STARTER, self.opened
+        base, opened = self.wish.release or STARTER, self.opened
         backbone = self.wish.backbone or opened.header.backbone.name
         return About(
             task=opened.header.task,
@@ -244,20 +243,9 @@ class _Lesson:
             costs=person.costs,
             seed=self.personaliser.seed,
             trained=now,
-            release=STARTER_NAME if release == STARTER else str(release.resolve()),
+            release=name_of(base),
             release_sha256=opened.digest,
             backbone=str(local_folder(backbone) or backbone),
-        )
-
-
-def _check_task(task: Task, release: Path) -> None:
-    """Find out early: the release's groups are about one task's answers."""
-    learnt = read_manifest(release).task
-    if learnt != task.name:
-        raise ConfigError(
-            f"the history is of {task.name}, the release was made for {learnt}",
-            hint=f"name a release for {task.name}, such as `proper-sim run` writes: "
-            "--release out/NAME/release",
         )
 
 

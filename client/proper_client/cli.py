@@ -42,10 +42,15 @@ def main() -> None:
 @click.option(
     "--release",
     type=click.Path(path_type=Path),
-    help="Start from this release [default: that of the model that you have, if you "
-    "chose it; the one that `pull` brought; or the one that comes with the program].",
+    help="Start from this release, or `none`: the plain backbone [default: that of the "
+    "model that you have, if you chose it; what `pull` brought, or else what comes "
+    "with the program, where that is for what your history asks; else none].",
 )
-@click.option("--backbone", help="Folder of the release's backbone, if it moved.")
+@click.option(
+    "--backbone",
+    help="Folder of the release's backbone, if it moved; without a release the folder "
+    "or hub id of any that is supported [default: nano].",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -68,18 +73,19 @@ def train(*, home: Path | None, **said: Any) -> None:  # noqa: ANN401 - checked 
     Entries are added to those of before; the same ones twice add nothing.
     """
     start = time.monotonic()  # before the imports, which a person waits for too
-    from proper_client.wish import Wish, take_in  # noqa: PLC0415
+    from proper_client.wish import Wish, announced, settled, take_in  # noqa: PLC0415
 
     wish, vault = Wish(**said), vault_at(home)
     taken = take_in(wish, vault)  # what is wrong with it shows before torch is loaded
-    for line in taken.left_out:
+    plan = settled(wish, vault, taken.task.name)
+    for line in [*taken.left_out, *announced(wish, plan)]:
         click.echo(plain(line), err=True)
     from proper_client.assistant import learn  # noqa: PLC0415
     from proper_client.summary import after_learning  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    done = learn(wish, vault, now, Progress(), taken=taken)
+    done = learn(plan, vault, now, Progress(), taken=taken)
     seconds = time.monotonic() - start
     click.echo(plain("\n".join(after_learning(done, vault, seconds, home))))
 

@@ -11,15 +11,14 @@ locked), copies in backups, the file that was imported, sums of federations.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from proper_client.assistant import Learning, Progress, learn
 from proper_client.choosing import Part
-from proper_client.kept import STARTER_NAME, About, about_of
+from proper_client.kept import About, about_of
 from proper_client.remains import Search, search
+from proper_client.standing import base_of
 from proper_client.vault import Vault
 from proper_client.wish import Taken, Wish
-from proper_shared.release import STARTER
 from proper_shared.tasks import get_task
 
 
@@ -98,6 +97,4 @@ def forget(
 
 def _again(about: About) -> Wish:
     """Ask for the same training, of other entries."""
-    starter = about.release == STARTER_NAME
-    release = STARTER if starter else Path(about.release)
-    return Wish(None, release, about.task, about.backbone, about.seed, anew=True)
+    return Wish(None, base_of(about), about.task, about.backbone, about.seed, anew=True)

@@ -6,12 +6,15 @@ and local folders never do. A release made over somebody's folder gives the fold
 name alone, which no hub is asked for: the person has to say where the folder lies.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from proper_shared.backbone import Backbone, load_backbone, local_folder
+from proper_client.standing import Base
+from proper_shared.backbone import Backbone, load_backbone, local_folder, public_name
+from proper_shared.blank import blank_release, digest_of_blank
 from proper_shared.encoding import Encoder
 from proper_shared.errors import ModelError
 from proper_shared.grouping import READING, Sizes
@@ -20,13 +23,17 @@ from proper_shared.packing import Arrays, Shapes
 from proper_shared.parts import widths_of
 from proper_shared.release import (
     PARTS,
+    BackboneId,
     Header,
+    Release,
     digest_of,
     read_manifest,
     read_release,
     split_by_part,
 )
 from proper_shared.tasks import get_task
+
+UNREAD = "0" * 64  # in the place of a fingerprint
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Opened:
         encoder: of the release's task and the backbone's tokenizer.
         reading: the arrays that tell where a user lies.
         header: what the release says about itself.
-        digest: SHA-256 (hex) of its manifest.
+        digest: SHA-256 (hex) of its manifest, or of what a blank one follows from.
     """
 
     adapted: AdaptedModel
@@ -48,11 +55,11 @@ class Opened:
     digest: str
 
 
-def open_release(folder: Path, backbone: str | None = None) -> Opened:
-    """Load the release in `folder` over its backbone.
+def open_release(base: Base, backbone: str | None = None) -> Opened:
+    """Load a release over its backbone.
 
     Args:
-        folder: A release folder.
+        base: A release folder, or a blank release.
         backbone: `nano`, a folder or a hub id; None for the one that the release names.
 
     Raises:
@@ -60,10 +67,10 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
         FormatError: the release is damaged, or was made for another backbone.
         ModelError: the backbone is not there or does not fit.
     """
-    manifest = read_manifest(folder)
-    loaded = _load(backbone, manifest.backbone.name)
-    adapted = AdaptedModel(loaded.model, manifest.method, manifest.seed)
-    release = read_release(folder, loaded.fingerprint, expected_of(adapted))
+    said = _said(base, backbone)
+    loaded = _load(backbone, said.backbone.name)
+    adapted = AdaptedModel(loaded.model, said.method, said.seed)
+    release, digest = _read(base, loaded, expected_of(adapted))
     adapted.add("population")
     adapted.add("group")
     for part in PARTS:
@@ -72,8 +79,26 @@ def open_release(folder: Path, backbone: str | None = None) -> Opened:
         adapted.load({n: torch.from_numpy(a)[None] for n, a in tensors.items()})
     reading = {name: release.embedding[name] for name in READING}
     adapted.merge_population()
-    encoder = Encoder(loaded.tokenizer, get_task(manifest.task))
-    return Opened(adapted, encoder, reading, release.header, digest_of(folder))
+    encoder = Encoder(loaded.tokenizer, get_task(said.task))
+    return Opened(adapted, encoder, reading, release.header, digest)
+
+
+def _said(base: Base, backbone: str | None) -> Header:
+    """Return what a release says about itself, before any weight is read."""
+    if isinstance(base, Path):
+        return read_manifest(base)
+    return base.header(BackboneId(name=backbone or "nano", fingerprint=UNREAD))
+
+
+def _read(
+    base: Base, loaded: Backbone, expected: Mapping[str, Shapes]
+) -> tuple[Release, str]:
+    """Return a release that fits a backbone, and its digest."""
+    if isinstance(base, Path):
+        return read_release(base, loaded.fingerprint, expected), digest_of(base)
+    own = BackboneId(name=public_name(loaded.name), fingerprint=loaded.fingerprint)
+    header = base.header(own)
+    return blank_release(header, expected), digest_of_blank(header)
 
 
 def expected_of(adapted: AdaptedModel) -> dict[str, Shapes]:

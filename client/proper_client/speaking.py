@@ -7,7 +7,6 @@ import torch
 from proper_client.answer import Answerer
 from proper_client.assistant import recipe_of
 from proper_client.kept import (
-    STARTER_NAME,
     TRAIN_AGAIN,
     About,
     Level,
@@ -16,10 +15,10 @@ from proper_client.kept import (
 )
 from proper_client.opening import Opened, open_release
 from proper_client.personal import LEVELS, Ground, Personal, Personaliser
+from proper_client.standing import base_of, check_there
 from proper_client.vault import Vault
 from proper_shared.backbone import local_folder
 from proper_shared.errors import ConfigError, DataError, FormatError
-from proper_shared.release import STARTER, digest_of
 
 
 def generate(
@@ -61,19 +60,19 @@ def generate(
 
 def _reopen(about: About) -> Opened:
     """Open the release that a personal model was trained on, and no other."""
-    starter = about.release == STARTER_NAME
-    release = STARTER if starter else Path(about.release)
-    if not release.is_dir() or digest_of(release) != about.release_sha256:
-        raise ConfigError(
-            f"the release in {release} is gone, or is another than in training",
-            hint=TRAIN_AGAIN if starter else f"{TRAIN_AGAIN} --release DIR",
-        )
+    check_there(about)
     if Path(about.backbone).is_absolute() and local_folder(about.backbone) is None:
         raise ConfigError(
             f"the backbone in {about.backbone} is gone",
             hint=f"{TRAIN_AGAIN} --backbone FOLDER",
         )
-    return open_release(release, about.backbone)
+    opened = open_release(base_of(about), about.backbone)
+    if opened.digest != about.release_sha256:  # of a blank one it is known only now
+        raise ConfigError(
+            f"the backbone {about.backbone} is another than in training",
+            hint=f"{TRAIN_AGAIN} --release none",
+        )
+    return opened
 
 
 def _shapes(person: Personal) -> dict[str, tuple[int, ...]]:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from proper_client.at_rest.key_file import Way
-from proper_client.kept import About, Level, load_all
+from proper_client.kept import About, load_all
 from proper_client.learnt import Learnt
+from proper_client.standing import in_words, what_is_below
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError
 from proper_shared.history import Entry
@@ -170,7 +171,7 @@ def _one(vault: Vault, name: str) -> list[str]:
         f"learnt      {_count(about.entries, 'entry', 'entries')}, {about.trained}",
         *_behind(entries, learnt),
         *_scores(about),
-        f"release     {about.release} ({about.release_sha256[:12]})",
+        f"release     {what_is_below(about)}",
         f"file        {vault.path(name)} ({vault.path(name).stat().st_size:,} bytes)",
     ]
 
@@ -190,16 +191,16 @@ def _behind(entries: Sequence[Entry], learnt: Learnt | None) -> list[str]:
 
 def _scores(about: About) -> list[str]:
     """Return one line for each level: what it would miss in entries it had not seen."""
-    if not about.costs:
-        return [f"level       {about.level}: too few entries to compare the levels on"]
+    chosen, costs = in_words(about)
+    if not costs:
+        return [f"level       {chosen}: too few entries to compare the levels on"]
     newest = _count(about.kept_aside, "newest entry", "newest entries")
-    costs = {level: about.costs[level] for level in get_args(Level)}
-    best = costs[about.level] == min(costs.values())
+    best = costs[chosen] == min(costs.values())
     why = "the best" if best else "as the population does not lead clearly"
     kind = get_task(about.task).kind
-    lines = [f"level       {about.level}, {why} on your {newest}, kept aside:"]
+    lines = [f"level       {chosen}, {why} on your {newest}, kept aside:"]
     for level, cost in costs.items():
-        mark = "  <- answers you" if level == about.level else ""
+        mark = "  <- answers you" if level == chosen else ""
         each = _SAID[kind].format(cost / about.kept_aside)
         lines.append(f"            {level:<11} {each}{mark}")
     return lines

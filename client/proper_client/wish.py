@@ -10,11 +10,14 @@ from pathlib import Path
 from proper_client.importers.formats import Options
 from proper_client.importers.importing import Import, gather
 from proper_client.importers.telling import left_out
-from proper_client.kept import STARTER_NAME, about_of, pick
+from proper_client.kept import about_of, pick
 from proper_client.releases.shelf import Shelf
+from proper_client.standing import Base, at_hand, base_of, chosen
 from proper_client.vault import Vault
+from proper_shared.blank import Blank
 from proper_shared.errors import ConfigError, DataError, FormatError
 from proper_shared.history import Entry
+from proper_shared.release import STARTER
 from proper_shared.tasks import Task, get_task
 
 
@@ -25,7 +28,8 @@ class Wish:
     Attributes:
         history: Path of `my.json`, or of a source of any format that is imported; None
             to learn from what the vault holds.
-        release: Folder of a release; None for the one of before, see `settled`.
+        release: Folder of a release, or `none`; None for the one of before, see
+            `settled`.
         task: Name of the task, where the history does not say.
         backbone: Where the release's backbone lies, if not where the release says.
         seed: Of order, dropout and fresh adapters; None for the one of before, or 0.
@@ -34,7 +38,7 @@ class Wish:
     """
 
     history: Path | None = None
-    release: Path | None = None
+    release: Base | None = None
     task: str | None = None
     backbone: str | None = None
     seed: int | None = None
@@ -125,7 +129,11 @@ def settled(wish: Wish, vault: Vault, task: str) -> Wish:
     """Return the wish with release and seed filled in.
 
     Without a release named, a model stays on the one that its person chose; on one of
-    the shelf or the starter it moves to what `train` starts from today.
+    the shelf, the starter or none it moves to what `train` starts from today.
+
+    Raises:
+        ConfigError: there is no such release, or it was made for another task.
+        FormatError: the model that is there, a release or the shelf is damaged.
     """
     try:
         about = about_of(vault, task)
@@ -135,11 +143,29 @@ def settled(wish: Wish, vault: Vault, task: str) -> Wish:
         about = None  # it is damaged, and is replaced
     seed = wish.seed if wish.seed is not None else (about.seed if about else 0)
     if wish.release is not None:
-        return replace(wish, seed=seed)
-    shelf = Shelf(vault.home)
-    release, backbone = shelf.default()
-    if about is not None and about.release != STARTER_NAME:
-        chosen = Path(about.release)
-        if not chosen.is_relative_to(vault.home.resolve()):
-            release, backbone = chosen, about.backbone
+        return replace(wish, seed=seed, release=chosen(wish.release, task, seed))
+    default, backbone = Shelf(vault.home).default()
+    release = at_hand(default, task, seed)
+    if about is not None:
+        before = base_of(about)
+        own = isinstance(before, Path) and before != STARTER
+        if own and not before.is_relative_to(vault.home.resolve()):
+            release, backbone = chosen(before, task, seed), about.backbone
+        elif isinstance(before, Blank) and isinstance(release, Blank):
+            backbone = about.backbone
     return replace(wish, seed=seed, release=release, backbone=wish.backbone or backbone)
+
+
+def announced(wish: Wish, plan: Wish) -> list[str]:
+    """Return a line if a training starts from nothing that others share.
+
+    Args:
+        wish: as the person asked.
+        plan: the same, settled.
+    """
+    if wish.release is not None or not isinstance(plan.release, Blank):
+        return []
+    line = (
+        f"no release for {plan.release.task} is here: starting from the plain backbone"
+    )
+    return [f"{line} {plan.backbone or 'nano'}, nothing that others share is in it"]
