@@ -136,11 +136,10 @@ class _Lesson:
         )
         if before is not None and course.way == "nothing":
             self._nothing_to_resume(found=False)
+            vault.drop_checkpoint(task)  # of a training that was killed at its end
             path = vault.path(task)
             return Learning(before[1], path, course, self.taken.added, resumed=False)
-        if self.wish.anew:
-            vault.drop_checkpoint(task)
-        keeper = VaultKeeper(vault, task, self._identity(course, before), every_s)
+        keeper = self._keeper(task, self._identity(course, before), every_s)
         self._nothing_to_resume(found=keeper.found is not None)
         report = progress and as_one(progress, self._plan(course))
         person = self._person(course, before, report, keeper)
@@ -159,6 +158,16 @@ class _Lesson:
     def _goes_on(self, task: str) -> bool:
         """Tell whether there is a model that matters; one that is damaged may not."""
         return task in self.vault.names() and not self.wish.anew
+
+    def _keeper(self, task: str, identity: str, every_s: float) -> VaultKeeper:
+        """Find where a same training was cut short; one anew needs no damaged place."""
+        try:
+            return VaultKeeper(self.vault, task, identity, every_s)
+        except FormatError:
+            if not self.wish.anew:
+                raise
+            self.vault.drop_checkpoint(task)
+            return VaultKeeper(self.vault, task, identity, every_s)
 
     def _nothing_to_resume(self, *, found: bool) -> None:
         if self.wish.resume and not found:

@@ -20,7 +20,7 @@ from proper_client.kept import load_all
 from proper_client.summary import after_learning, status
 from proper_client.vault import Vault
 from proper_client.wish import Wish, take_in
-from proper_shared.errors import ConfigError, DataError
+from proper_shared.errors import ConfigError, DataError, FormatError
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +164,31 @@ def test_a_training_cut_short_goes_on_by_the_same_command_to_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         learn(wish, vault, NOW, stop, every_s=0)
     assert vault.path("tagging").read_bytes() == before
-    resumed = learn(replace(wish, anew=False, resume=True), vault, NOW)
+    resumed = learn(replace(wish, resume=True), vault, NOW)
     assert resumed.resumed
     assert resumed.path.read_bytes() == whole
     assert vault.read_checkpoint("tagging") is None
     assert "cut short" in "\n".join(after_learning(resumed, vault, 1, None))
+
+
+def test_a_damaged_checkpoint_is_in_the_way_of_all_but_a_training_anew(vault, tmp_path):
+    more = Wish(written(tmp_path / "m.json", entries(12)))
+
+    def stop(_what, done, *_):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(more, vault, NOW, stop, every_s=0)
+    path = vault.home / "training" / "tagging.checkpoint"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(
+        FormatError, match="checkpoint for tagging is damaged"
+    ) as caught:
+        learn(more, vault, NOW)
+    assert "train --anew" in caught.value.hint
+    assert not learn(replace(more, anew=True), vault, NOW).resumed
+    assert not path.exists()
 
 
 def test_nothing_to_resume_is_an_error(vault, tmp_path):
