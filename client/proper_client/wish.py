@@ -148,11 +148,10 @@ def settled(wish: Wish, vault: Vault, task: str) -> Wish:
     release = at_hand(default, task, seed)
     if about is not None:
         before = base_of(about)
-        own = isinstance(before, Path) and before != STARTER
-        if own and not before.is_relative_to(vault.home.resolve()):
+        if isinstance(before, Blank):
+            backbone = about.backbone if isinstance(release, Blank) else backbone
+        elif before != STARTER and not before.is_relative_to(vault.home.resolve()):
             release, backbone = chosen(before, task, seed), about.backbone
-        elif isinstance(before, Blank) and isinstance(release, Blank):
-            backbone = about.backbone
     return replace(wish, seed=seed, release=release, backbone=wish.backbone or backbone)
 
 
