@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from proper_shared.completion import completion_of
 from proper_shared.environment import quiet
 from proper_shared.friendly import Command, friendly, plain
 
@@ -43,6 +44,7 @@ _passphrase = click.option(
 @click.version_option(package_name="proper", prog_name="proper-coordinator")
 def main() -> None:
     """Look after what a federation learns together; no text comes by here."""
+    quiet(os.environ)  # before any library is imported that would call home
 
 
 @main.command()
@@ -323,6 +325,9 @@ def refresh(*, place: Path, key: Path) -> None:
     from proper_coordinator.publishing import refresh as stamp  # noqa: PLC0415
 
     click.echo(plain("\n".join(stamp(place, key, datetime.now(UTC)))))
+
+
+main.add_command(completion_of("proper-coordinator"))
 
 
 def _ask(passphrase_file: Path | None, *, new: bool = False) -> str:

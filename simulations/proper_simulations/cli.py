@@ -3,11 +3,14 @@
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from proper_shared.completion import completion_of
+from proper_shared.environment import quiet
 from proper_shared.friendly import friendly
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a 
 @click.version_option(package_name="proper", prog_name="proper-sim")
 def main() -> None:
     """Whole federations in one machine: worlds, real histories, rivals, reports."""
+    quiet(os.environ)  # before any library is imported that would call home
 
 
 @main.command()
@@ -394,3 +398,6 @@ def report(*, results: Path, out: Path | None) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     write_file(page, render(found).encode())
     click.echo(f"{table(found)}\nwritten to {page}")
+
+
+main.add_command(completion_of("proper-sim"))

@@ -77,7 +77,7 @@ def torch_works() -> Iterator[Finding]:
 
 
 def accelerators() -> Iterator[Finding]:
-    """Look for a CUDA device, and for what loads models in 4 bits; neither is needed."""
+    """Look for a CUDA device, and for what loads in 4 bits; neither is needed."""
     try:
         import torch  # noqa: PLC0415 - see above
     except (ImportError, OSError):

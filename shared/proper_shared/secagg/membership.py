@@ -8,7 +8,7 @@ device pins the head that it saw last, and takes only logs that extend it: membe
 be added, and releases made, for all to see, not for one.
 
 Covered: an entry changed, left out, put in or reordered; a log that forks from what was
-seen; a countersignature from elsewhere; a version of a release that comes twice or too late.
+seen; a countersignature from elsewhere; a release whose version was there before.
 Not covered: whether an identity is a person. The coordinator adds whom it likes; only
 a countersignature, or having been there for long, says more. An entry's date is the
 coordinator's word: for how long somebody has been *seen*, ask for the members `at` a
