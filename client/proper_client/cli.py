@@ -4,6 +4,7 @@ Here stand the commands for a model of one's own; `cli_federation` has the other
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path

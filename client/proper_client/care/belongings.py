@@ -21,10 +21,12 @@ from proper_client.care.finding import Finding, ok, warning, wrong
 from proper_client.kept import TRAIN_AGAIN, About, load
 from proper_client.policy import FILE as POLICY
 from proper_client.policy import load_policy
+from proper_client.standing import Base, base_of, check_there
 from proper_client.vault import Vault
+from proper_shared.blank import digest_of_blank
 from proper_shared.durable import TEMPORARY, is_left_behind
 from proper_shared.errors import ProperError
-from proper_shared.release import digest_of, read_manifest, verify_files
+from proper_shared.release import BackboneId, read_manifest, verify_files
 
 FOLDERS = (*SEALED, "releases")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -141,15 +143,10 @@ def is_readable(vault: Vault, *, opens: bool) -> bool:
 
 def _below(name: str, about: About) -> Finding:
     """Look whether what a model stands on is there, and the same as back then."""
-    folder = Path(about.release)
-    manifest = read_manifest(folder)
-    if (got := digest_of(folder)) != about.release_sha256:
-        return wrong(
-            f"{name}: {folder} is another release by now ({got[:12]}), "
-            f"expected {about.release_sha256[:12]}",
-            f"put the old one back, or {TRAIN_AGAIN}",
-        )
-    verify_files(folder, manifest)
+    check_there(about)
+    base = base_of(about)
+    if isinstance(base, Path):
+        verify_files(base, read_manifest(base))
     from proper_shared.backbone import (  # noqa: PLC0415 - torch is slow
         NANO,
         fingerprint_of,
@@ -163,13 +160,23 @@ def _below(name: str, about: About) -> Finding:
             "asked for it",
             "to stay offline, download it and train again with --backbone FOLDER",
         )
-    if (made := fingerprint_of(place)) != manifest.backbone.fingerprint:
+    if not _stands_on(about, base, made := fingerprint_of(place)):
         return wrong(
-            f"{name}: the backbone in {place} is another by now ({made[:12]}), "
-            f"expected {manifest.backbone.fingerprint[:12]}",
+            f"{name}: the backbone in {place} is another by now ({made[:12]})",
             f"put the old one back, or {TRAIN_AGAIN}",
         )
     return ok(f"{name} opens; its release and backbone are there and whole")
+
+
+def _stands_on(about: About, base: Base, fingerprint: str) -> bool:
+    """Tell whether a backbone is the one of training; of a blank release by its digest.
+
+    What a backbone is called does not count there.
+    """
+    if isinstance(base, Path):
+        return read_manifest(base).backbone.fingerprint == fingerprint
+    header = base.header(BackboneId(name="nano", fingerprint=fingerprint))
+    return digest_of_blank(header) == about.release_sha256
 
 
 def _private(home: Path) -> list[Path]:

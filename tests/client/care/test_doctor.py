@@ -104,6 +104,8 @@ def test_files_of_somebody_else_are_wrong(vault, monkeypatch):
 def test_a_release_or_backbone_that_changed_or_went_is_wrong(vault, tmp_path):
     a_model(vault)
     assert states(belongings.models, vault, opens=False) == ["ok"]
+    a_model(vault, release="starter")
+    assert states(belongings.models, vault, opens=False) == ["ok"]
     a_model(vault, release_sha256="ab" * 32)
     assert "is another release by now" in words(belongings.models, vault, opens=False)
     a_model(vault, release=str(tmp_path / "gone"))
