@@ -67,25 +67,24 @@ def assert_refused(result, match):
     assert hint.startswith("hint: ")
 
 
-SOURCES = {
-    "lines": [{"text": "a", "output": f"b{HALF}"}, {"text": "a", "output": "whole"}],
-    "chat": [
-        {"messages": [{"role": "user", "content": f"b {HALF} c"}]},
-        {"messages": [{"role": "user", "content": "whole"}]},
-    ],
-}
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_half_an_emoji_is_left_out_and_counted(desk, name):
-    lines = [json.dumps(one) for one in SOURCES[name]]
-    (desk / "source.jsonl").write_text("\n".join(lines))
-    words = ["import", "source.jsonl", "--task", "writing", "--out", "new.json"]
-    done = call(*words)
+def test_half_an_emoji_in_a_chat_is_left_out_and_counted(desk):
+    asked = {"role": "assistant", "content": "what is new?"}
+    said = [f"b {HALF} c", "whole"]
+    chats = [{"messages": [asked, {"role": "user", "content": one}]} for one in said]
+    (desk / "source.jsonl").write_text("\n".join(map(json.dumps, chats)))
+    done = call("import", "source.jsonl", "--task", "writing", "--out", "new.json")
     assert done.exit_code == 0, done.output
     assert "lone surrogate" in done.stdout
     kept = [entry.output for entry in load_history(desk / "new.json")[1].profile]
     assert kept == ["whole"]
+
+
+def test_half_an_emoji_in_our_own_format_names_its_entry(desk):
+    lines = [{"text": "a", "output": "whole"}, {"text": "a", "output": f"b{HALF}"}]
+    (desk / "source.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done = call("import", "source.jsonl", "--task", "writing", "--out", "new.json")
+    assert_refused(done, "entry 2 has half a character")
+    assert not (desk / "new.json").exists()
 
 
 def test_half_an_emoji_in_a_question_is_refused(desk, release):
@@ -172,7 +171,7 @@ def test_a_home_on_a_read_only_disk_is_named_and_can_be_read(
         read_only(patch, vault.home)
         done = call(*[release if word == "RELEASE" else word for word in words])
         shown = call("status")
-    expected = "no release before" if words[0] == "use" else "read-only file system"
+    expected = "no release before" if words[0] == "use" else "Read-only file system"
     assert_refused(done, expected)
     assert "learnt " not in done.stderr  # no step was made
     assert shown.exit_code == 0, shown.output
@@ -195,7 +194,7 @@ def test_a_passphrase_typed_wrong_opens_nothing_and_the_right_one_does(
     assert "Caps Lock" in caught.value.hint
     assert {p: p.read_bytes() for p in home.rglob("*") if p.is_file()} == before
     opened = Vault(home, by_passphrase(words))
-    assert list(opened.load_history("tagging")) == [b"{}\n"]
+    assert b"".join(opened.load_history("tagging")) == b"{}\n"
 
 
 def test_a_release_for_another_backbone_is_refused_with_what_to_do(desk):
