@@ -80,19 +80,8 @@ def folder_of(home: Path | None) -> Path:
     return home or default_home(os.environ)
 
 
-class _Task(click.ParamType):
+class _Task(click.types.StringParamType):
     """A name of a task; any text passes here, a shell completes the known ones."""
-
-    name = "text"
-
-    def convert(
-        self,
-        value: object,
-        param: click.Parameter | None,  # noqa: ARG002 - click's interface
-        ctx: click.Context | None,  # noqa: ARG002
-    ) -> str:
-        """Return the name; whether there is such a task is found out later."""
-        return str(value)
 
     def shell_complete(
         self,

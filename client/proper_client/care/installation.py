@@ -35,7 +35,8 @@ def python() -> Iterator[Finding]:
 
 def packages() -> Iterator[Finding]:
     """Hold what is installed against what our own package asks for."""
-    fit, extras = 0, set()
+    fit = 0
+    extras: set[str] = set()
     for line in importlib.metadata.requires(DISTRIBUTION) or ():
         asked = Requirement(line)
         extra = _extra(asked)
