@@ -14,6 +14,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from proper_client.at_rest.files import SEALED
 from proper_client.at_rest.key_file import NAME as KEY_FILE
@@ -75,13 +76,16 @@ def permissions(vault: Vault) -> Iterator[Finding]:
 
 def at_rest(vault: Vault, *, opens: bool) -> Iterator[Finding]:
     """Look at the key file, and open it if that is wanted."""
-    file = vault.key_file
+    file, lock = vault.key_file, f"proper-client lock --home {quote(str(vault.home))}"
+    if file is None and not vault.files.places():
+        yield ok("nothing here yet")
+        return
     if file is None:
         vault.files.check_keyed()
-        yield warning("not encrypted: whoever takes the disk reads it", _LOCK)
+        yield warning("not encrypted: whoever takes the disk reads it", lock)
         return
     if file.state == "sealing":
-        yield warning("encrypted in part: somebody stopped a lock", _LOCK)
+        yield warning("encrypted in part: somebody stopped a lock", lock)
     opener = "a passphrase" if file.way == "passphrase" else "the OS keyring"
     if not opens:
         yield ok(f"{KEY_FILE} is whole, locked by {opener}; --open looks inside")
@@ -203,4 +207,3 @@ def _names(places: list[Path], home: Path) -> str:
 
 
 _ELSEWHERE = "choose another folder with --home, or set PROPER_HOME"
-_LOCK = "proper-client lock"

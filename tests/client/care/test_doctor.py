@@ -68,7 +68,8 @@ def snapshot(folder):
 
 def test_a_fresh_machine_is_fine_and_nothing_is_made(vault):
     report = list(doctor.examine(vault, NOW, opens=False))
-    assert doctor.worst(report) != "wrong", doctor.as_json(report)
+    here = [(n, one) for n, one in report if n not in {"disk", "memory"}]
+    assert doctor.worst(here) == "ok", doctor.as_json(report)
     assert not vault.home.exists()
     assert {name for name, _ in report} >= {"python", "packages", "torch", "clock"}
 
