@@ -6,15 +6,20 @@ no network device besides.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from toy_release import toy_release
 
-from proper_client.cli import main
+from proper_client.cli import main as client
+from proper_coordinator.cli import main as coordinator
+from proper_shared.environment import QUIET
+from proper_simulations.cli import main as simulations
 
 # Loaded by Python itself before anything else, also in processes that ours starts.
 BLOCKED = """
@@ -81,7 +86,7 @@ def desk(tmp_path):
 
 def offline(desk, commands):
     """Run commands in one process; return its end, and what was tried."""
-    there = [words for words in commands if words[0] in main.commands]
+    there = [words for words in commands if words[0] in client.commands]
     tried = desk / "tried"
     tried.write_text("")
     environment = {
@@ -120,6 +125,16 @@ def without_network():
         if tried.returncode == 0:
             return words
     return []
+
+
+@pytest.mark.parametrize("program", [client, coordinator, simulations])
+def test_every_program_turns_telemetry_off_before_it_imports_anything(
+    program, monkeypatch
+):
+    for name in QUIET:
+        monkeypatch.setenv(name, "unset")
+    assert CliRunner().invoke(program, ["completion"]).exit_code == 0
+    assert {name: os.environ[name] for name in QUIET} == QUIET
 
 
 def test_a_person_needs_no_network_and_a_hub_is_asked_when_it_is_named(desk):
