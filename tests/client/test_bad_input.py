@@ -29,7 +29,7 @@ from proper_client.releases.refusal import Refused
 from proper_client.releases.shelf import Shelf
 from proper_client.vault import Vault
 from proper_shared.errors import ConfigError
-from proper_shared.history import load_history
+from proper_shared.history import Entry, load_history
 
 HALF = "\ud83d"  # of an emoji, as a program leaves it that cuts texts anywhere
 
@@ -162,7 +162,7 @@ def test_a_home_on_a_read_only_disk_is_named_and_can_be_read(
     desk, release, words, monkeypatch
 ):
     vault = Vault(desk / "home")
-    vault.save_history("tagging", [b"{}\n"])
+    vault.keep_history("tagging", [Entry("1", "an older text", "comedy")])
     Publisher(desk / "published").publish(starter())
     monkeypatch.setenv("PROPER_PASSPHRASE", "five words are good enough")
     monkeypatch.setattr(Hardness, "stretch", lambda _, p: p.ljust(32, b".")[:32])

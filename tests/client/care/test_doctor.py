@@ -108,9 +108,9 @@ def test_a_release_or_backbone_that_changed_or_went_is_wrong(vault, tmp_path):
     a_model(vault, release="starter")
     assert states(belongings.models, vault, opens=False) == ["ok"]
     a_model(vault, release_sha256="ab" * 32)
-    assert "is another release by now" in words(belongings.models, vault, opens=False)
+    assert "is another than in training" in words(belongings.models, vault, opens=False)
     a_model(vault, release=str(tmp_path / "gone"))
-    assert "no release in" in words(belongings.models, vault, opens=False)
+    assert "is gone" in words(belongings.models, vault, opens=False)
     a_model(vault, backbone="someone/some-model")
     (finding,) = looked(lambda: belongings.models(vault, opens=False))
     assert finding.state == "warning"
