@@ -1,5 +1,6 @@
 """What is set before Flower or the hub's library is imported: they call nobody."""
 
+import os
 from collections.abc import MutableMapping
 
 QUIET = {
@@ -10,6 +11,6 @@ QUIET = {
 }
 
 
-def quiet(environment: MutableMapping[str, str]) -> None:
+def quiet(environment: MutableMapping[str, str] = os.environ) -> None:
     """Turn off telemetry, looks for updates and installers of what we stand on."""
     environment.update(QUIET)

@@ -3,7 +3,6 @@
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from proper_shared.friendly import friendly
 if TYPE_CHECKING:
     from proper_simulations.config import RunConfig
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 _seed = click.option(
@@ -24,11 +24,11 @@ _seed = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(commands=[completion_of("proper-sim")], context_settings=_HELP)
 @click.version_option(package_name="proper", prog_name="proper-sim")
 def main() -> None:
     """Whole federations in one machine: worlds, real histories, rivals, reports."""
-    quiet(os.environ)  # before any library is imported that would call home
+    quiet()  # before any library is imported that would call home
 
 
 @main.command()
@@ -398,6 +398,3 @@ def report(*, results: Path, out: Path | None) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     write_file(page, render(found).encode())
     click.echo(f"{table(found)}\nwritten to {page}")
-
-
-main.add_command(completion_of("proper-sim"))

@@ -54,8 +54,8 @@ def call(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def train(release):
-    return call("train", "--history", "my.json", "--release", release)
+def train(release, *more):
+    return call("train", "--history", "my.json", "--release", release, *more)
 
 
 def assert_refused(result, match):
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_the_model_that_was_there(desk, release, at, monkeypa
     before = path.read_bytes()
     with monkeypatch.context() as patch:
         Disk(at, "full").install(patch)
-        done = train(release)
+        done = train(release, "--anew")
     assert_refused(done, "is full")
     assert path.read_bytes() == before
     assert call("status").exit_code == 0
