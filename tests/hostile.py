@@ -6,8 +6,9 @@ import struct
 
 import numpy as np
 import safetensors.numpy
-from published import starter
+from published import record, starter
 
+from proper_shared.method.config import Method
 from proper_shared.release import HEADER, FileRecord
 
 POPULATION, EXPERTS = "population.safetensors", "experts.safetensors"
@@ -202,3 +203,123 @@ def spoken_for(draft):
     """Both factors are within bounds, their product is not."""
     for suffix in (".a", ".b"):
         makes(POPULATION, suffix, grown(60))(draft)
+
+
+GIB = 1 << 30
+EMPTY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+TWICE = b'{"a": %b, "a": %b}' % ((json.dumps(EMPTY).encode(),) * 2)
+
+KINDS = {  # what is wrong -> how it is made, and the check that refuses it
+    "code beside the tensors": (lists("modeling.py"), "files"),
+    "a file above the folder": (lists("../../.bashrc"), "files"),
+    "a file at the root": (lists("/etc/cron.d/x"), "files"),
+    "a hidden file": (lists("merged/.netrc"), "files"),
+    "a pickle": (lists("merged/pytorch_model.bin"), "files"),
+    "a folder in merged": (lists("merged/a/b.json"), "files"),
+    "a name with an escape": (lists("merged/\x1b[2J.json"), "files"),
+    "a library": (lists("merged/x.json.so"), "files"),
+    "no experts": (lacks(EXPERTS), "files"),
+    "no population": (lacks(POPULATION), "files"),
+    "a part of 200 GiB": (lists(EXPERTS, 200 * GIB), "sizes"),
+    "a manifest of 2 MiB": (lists(HEADER, 2 << 20), "sizes"),
+    "merged of 2 TiB": (lists("merged/model.safetensors", 2048 * GIB), "sizes"),
+    "a file that is not served": (lists("merged/config.json"), "missing"),
+    "an empty part": (is_bytes(b""), "header-length"),
+    "seven bytes": (is_bytes(b"\1" * 7), "header-length"),
+    "a header of 93 MB": (is_bytes(b"\x80\x8d\x8b\5" + b"\0" * 4), "header-length"),
+    "a header of 16 EiB": (is_bytes(b"\xff" * 8), "header-length"),
+    "a header that is cut": (is_bytes(b"\x64" + b"\0" * 7 + b"{}"), "header-length"),
+    "no JSON": (is_framed(b"{'a': 1}"), "strict-json"),
+    "no UTF-8": (is_framed(b'{"\xff": 1}'), "strict-json"),
+    "a name twice": (is_framed(TWICE), "strict-json"),
+    "NaN in a header": (is_framed(b'{"a": NaN}'), "strict-json"),
+    "a list as a header": (is_framed(b"[]"), "strict-json"),
+    "100,000 brackets": (is_framed(b"[" * 100_000), "strict-json"),
+    "a number of 10,000 digits": (
+        is_framed(b'{"a":%b}' % (b"9" * 10_000)),
+        "strict-json",
+    ),
+    "a manifest that is none": (is_text(b"\x80\4\x95pickle"), "strict-json"),
+    "a manifest with a key twice": (is_text(b'{"a": 1, "a": 2}'), "strict-json"),
+    "another format": (says(format=2), "manifest"),
+    "a field more": (says(run="rm -rf /"), "manifest"),
+    "a seed that is a text": (says(seed="0"), "manifest"),
+    "no experts in the method": (method(experts=0), "manifest"),
+    "a million experts": (method(experts=10**6), "manifest"),
+    "privacy by a word": (says(privacy="perfect"), "manifest"),
+    "a fingerprint that is none": (backbone(fingerprint="x"), "manifest"),
+    "a backbone without name": (backbone(name=""), "manifest"),
+    "another hash in the manifest": (
+        forged(POPULATION, sha256="cd" * 32),
+        "same-files",
+    ),
+    "another length in the manifest": (forged(ROUTERS, bytes=1), "same-files"),
+    "a file that nobody signed": (forged("merged/config.json"), "same-files"),
+    "a file that the manifest hides": (unlisted, "same-files"),
+    "an unknown task": (says(task="keylogging"), "purpose"),
+    "another task than was agreed": (says(task="rating"), "purpose"),
+    "other shapes than were agreed": (method(embedding_size=32), "purpose"),
+    "days of work": (steps(10**9), "recipe"),
+    "no recipe": (says(personal={}), "recipe"),
+    "a recipe with a hook": (says(personal={"callback": "os.system"}), "recipe"),
+    "a name with a line break": (renames("a\nb"), "names"),
+    "a name of another script": (renames("аdmin"), "names"),  # noqa: RUF001
+    "a name of 300 letters": (renames("a" * 300), "names"),
+    "no name": (renames(""), "names"),
+    "a shape below zero": (entry(shape=[-1, 4]), "names"),
+    "a shape of truth": (entry(shape=[True, 4]), "names"),
+    "a position of three": (entry(data_offsets=[0, 1, 2]), "names"),
+    "a dtype that is a number": (entry(dtype=7), "names"),
+    "an entry with more": (entry(loader="pickle"), "names"),
+    "a tensor too few": (drops(EXPERTS), "expected"),
+    "a tensor too many": (adds("model.lm_head.weight"), "expected"),
+    "a user's own tensor": (adds("model.layers.0.mlp.up_proj.user.a"), "expected"),
+    "tensors of one part in another": (
+        is_bytes(starter()[EXPERTS], ROUTERS),
+        "expected",
+    ),
+    "a turned tensor": (makes(EXPERTS, ".a", np.transpose), "shapes"),
+    "a cut tensor": (makes(EMBEDDING, "embedding", lambda a: a[:-1]), "shapes"),
+    "an axis more": (makes(ROUTERS, ".w_l", lambda a: a[None]), "shapes"),
+    "a huge shape": (entry(shape=[1 << 40, 1 << 40]), "shapes"),
+    "half precision": (makes(EXPERTS, ".b", np.float16), "dtypes"),
+    "whole numbers": (makes(EXPERTS, ".b", np.int32), "dtypes"),
+    "an unheard-of dtype": (entry(dtype="F32\0"), "dtypes"),
+    "a hole": (shifted, "sum-of-bytes"),
+    "tensors that overlap": (overlapping, "sum-of-bytes"),
+    "a program behind the last": (trailing, "sum-of-bytes"),
+    "a position beyond the end": (entry(data_offsets=[0, 1 << 60]), "sum-of-bytes"),
+    "a position that runs back": (entry(data_offsets=[64, 0]), "sum-of-bytes"),
+    "NaN": (holds(np.nan), "finite"),
+    "infinity": (holds(np.inf), "finite"),
+    "infinity below": (holds(-np.inf), "finite"),
+    "a population of a thousand": (makes(POPULATION, ".b", grown(1e3)), "norms"),
+    "a large product": (spoken_for, "norms"),
+    "experts of a thousand": (makes(EXPERTS, ".b", grown(1e3)), "norms"),
+    "routers of a million": (makes(ROUTERS, ".w_u", grown(1e6)), "norms"),
+    "a lone huge factor": (makes(POPULATION, ".a", grown(1e30)), "norms"),
+    "an embedding far away": (makes(EMBEDDING, "embedding", grown(1e6)), "norms"),
+    "a reading without end": (makes(EMBEDDING, "white_d", grown(1e9)), "norms"),
+    "another backbone": (backbone(fingerprint="f1" * 32), "base-model"),
+    "a population turned round": (makes(POPULATION, ".b", backwards), "canary"),
+    "experts of noise": (makes(EXPERTS, ".b", noise), "canary"),
+}
+
+
+class Agreed:
+    """What a device's invitation says of the release."""
+
+    backbone, releases = "nano", None
+
+    def __init__(self):
+        made = Draft().manifest
+        self.task, self.method = made["task"], Method.model_validate(made["method"])
+
+
+def offer(publisher, change):
+    """Publish the starter with one thing wrong in it."""
+    draft = Draft()
+    change(draft)
+    files = draft.sealed()
+    records = {name: record(data) for name, data in files.items()} | draft.listed
+    publisher.publish(files, records)

@@ -1,8 +1,10 @@
 """Mutated releases, each signed by keys that count: `python tests/mutations.py --help`.
 
-Memory and CPU time are limited by the operating system, which ends the process where a
-release takes more. A release that is let through must be one: a stock reader finds the
-expected shapes and finite numbers in it.
+First each named kind of `hostile.KINDS`, which has to be refused by its own check, then
+as many random changes as are asked for; SIGTERM ends them and keeps the count. Memory
+and CPU time are limited by the operating system, which ends the process where a release
+takes more; the dearest of all is written down. A release that is let through must be
+one: a stock reader finds the expected shapes and finite numbers in it.
 """
 
 import argparse
@@ -10,8 +12,10 @@ import json
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import safetensors.numpy
-from hostile import Draft
+from hostile import KINDS, Agreed, Draft, offer
 from published import Publisher, cached
 
 from proper_client.releases.checks import Candidate, run
@@ -27,6 +31,7 @@ from proper_client.releases.refusal import Refused
 from proper_client.releases.source import Folder
 from proper_client.releases.texts import public_people
 from proper_client.releases.trust import Trust
+from proper_shared.durable import write_file
 from proper_shared.release import HEADER, PARTS
 
 MEMORY_NBYTES = 512 << 20  # more than at the start
@@ -140,39 +145,111 @@ def own(manifest):
     return cached("nano", manifest, public_people("tagging"))
 
 
-def attempt(publisher, files, folder):
-    """Return how a pull of these files ends, after everything was verified."""
-    publisher.publish(files)
+class Cost:
+    """What pulls cost: processor time, and memory beyond what was there before."""
+
+    def __init__(self):
+        self.before, self.seconds = peak_nbytes(), []
+
+    def report(self):
+        spent = sorted(self.seconds)
+        return {
+            "cpu_s_mean": round(sum(spent) / len(spent), 4),
+            "cpu_s_p99": round(spent[int(0.99 * (len(spent) - 1))], 4),
+            "cpu_s_most": round(spent[-1], 4),
+            "cpu_s_allowed": CPU_S,
+            "memory_mib_most": (peak_nbytes() - self.before) >> 20,
+            "memory_mib_allowed": MEMORY_NBYTES >> 20,
+        }
+
+
+def peak_nbytes():
+    """The most memory that this process ever had, as Linux counts it."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def attempt(publisher, folder, cost, invitation=None):
+    """Return how a pull of what is published ends, after everything was verified."""
     shutil.rmtree(folder / "incoming", ignore_errors=True)
     (folder / "incoming").mkdir()
     trust = Trust(folder / "seen", publisher.root)
-    it = Candidate(Folder(publisher.place), trust, folder / "incoming", own)
+    source, incoming = Folder(publisher.place), folder / "incoming"
+    it = Candidate(source, trust, incoming, own, invitation)
+    start = time.process_time()
     try:
         run(it)
     except Refused as refusal:
         return refusal.name
     finally:
+        cost.seconds.append(time.process_time() - start)
+        if cost.seconds[-1] > CPU_S:
+            raise SystemExit(f"one release took {cost.seconds[-1]:.1f} s")
         shutil.rmtree(publisher.place / "targets", ignore_errors=True)
+    files = {name: it.path(name).read_bytes() for name in it.listing.files}
     check_taken(files, it.ground.expected)
     return "taken"
 
 
-def main():
+def named_kinds(publisher, folder, cost):
+    """Return which check refuses each named kind; another than its own ends it all."""
+    refused = {}
+    for kind, (change, check) in KINDS.items():
+        offer(publisher, change)
+        refused[kind] = attempt(publisher, folder, cost, Agreed())
+        if refused[kind] != check:
+            raise SystemExit(f"{kind} ended in {refused[kind]}, expected {check}")
+    return refused
+
+
+def random_changes(publisher, folder, cost, chosen):
+    """Return how many ended in which way, until the time is up."""
+    rng, tally = random.Random(chosen.seed), Counter()  # noqa: S311 - an experiment
+    start, stop = time.process_time(), []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    while sum(tally.values()) < chosen.count and not stop:
+        if chosen.limit_s and time.process_time() - start > chosen.limit_s:
+            break
+        publisher.publish(mutated(rng))
+        tally[attempt(publisher, folder, cost)] += 1
+    return dict(tally.most_common())
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    rng, tally = random.Random(chosen.seed), Counter()  # noqa: S311 - an experiment
+    parser.add_argument("--limit-s", type=float, help="processor time for changes")
+    parser.add_argument("--out", type=Path, help="file for the result, JSON")
+    return parser.parse_args()
+
+
+def main():
+    chosen = arguments()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "seen").mkdir()
         publisher = Publisher(folder / "published")
-        if attempt(publisher, Draft().sealed(), folder) != "taken":
-            raise SystemExit("the release without a change was refused")
-        limit(chosen.count)
-        for _ in range(chosen.count):
-            tally[attempt(publisher, mutated(rng), folder)] += 1
-    sys.stdout.write(json.dumps(dict(tally.most_common())) + "\n")
+        for invitation in (None, Agreed()):  # what stays in memory counts for nobody
+            publisher.publish(Draft().sealed())
+            if attempt(publisher, folder, Cost(), invitation) != "taken":
+                raise SystemExit("the release without a change was refused")
+        limit(chosen.count + len(KINDS))
+        cost = Cost()
+        kinds = named_kinds(publisher, folder, cost)
+        tally = random_changes(publisher, folder, cost, chosen)
+    command = f"python tests/mutations.py --count {chosen.count} --seed {chosen.seed}"
+    result = {
+        "command": command,
+        "made": sum(tally.values()),
+        "ended_in": tally,
+        "cost_of_one": cost.report(),
+        "named_kinds": len(kinds),
+        "refused_by": kinds,
+    }
+    if chosen.out:
+        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        write_file(chosen.out, text.encode())
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

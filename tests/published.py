@@ -6,7 +6,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 
 from proper_client.releases import ground
-from proper_client.releases.pull import Order, pull
+from proper_client.releases.pull import Federation, Order, pull
 from proper_client.releases.shelf import Shelf
 from proper_client.releases.source import Folder
 from proper_coordinator import signing
@@ -78,10 +78,11 @@ class Publisher:
         return shutil.copytree(self.place, place)
 
 
-def fetch(place, home, source=None, invitation=None, **chosen):
+def fetch(place, home, source=None, invitation=None, log=None, **chosen):
     """Pull from a folder as `proper-client pull` does."""
     order = Order(**chosen)
-    return pull(source or Folder(place), Shelf(home), order, invitation)
+    known = Federation(invitation, log) if invitation else None
+    return pull(source or Folder(place), Shelf(home), order, known)
 
 
 def cached(backbone, manifest, people):

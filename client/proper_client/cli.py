@@ -4,6 +4,7 @@ Here stand the commands for a model of one's own; `cli_federation` has the other
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Literal, get_args
 
 import click
 
+from proper_client.cli_care import COMMANDS as CARE
 from proper_client.cli_federation import COMMANDS
 from proper_client.cli_options import (
+    completes_tasks,
     debug,
     home_options,
     keep_for_secrets,
@@ -20,6 +23,7 @@ from proper_client.cli_options import (
     vault_at,
 )
 from proper_client.cli_own import COMMANDS as OWN
+from proper_shared.environment import quiet
 from proper_shared.friendly import friendly, plain
 
 Level = Literal["population", "group", "personal"]  # kept.py's, without pydantic
@@ -29,6 +33,7 @@ Level = Literal["population", "group", "personal"]  # kept.py's, without pydanti
 @click.version_option(package_name="proper", prog_name="proper-client")
 def main() -> None:
     """Make and use a model of your own; your history stays on this machine."""
+    quiet(os.environ)  # before any library is imported that would call home
 
 
 @main.command()
@@ -204,5 +209,6 @@ def passphrase(*, home: Path | None) -> None:
     click.echo("the new passphrase opens your files, the old one does no more")
 
 
-for command in (*COMMANDS, *OWN):
+for command in (*COMMANDS, *OWN, *CARE):
     main.add_command(command)
+completes_tasks(main)

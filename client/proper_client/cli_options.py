@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from proper_shared.friendly import Command
 
@@ -57,6 +58,12 @@ def home_options(command: Command) -> Command:
     return where(passphrase_file(command))
 
 
+def passphrase_given() -> Path | None:
+    """Return the file of the passphrase, if the option named one."""
+    found = click.get_current_context().meta.get(_GIVEN)
+    return found if isinstance(found, Path) else None
+
+
 def secrets_given() -> "Secrets":
     """Return what opens a vault; it is looked for when the vault is read or written."""
     from proper_client.at_rest.passphrase import Passphrases  # noqa: PLC0415
@@ -68,9 +75,36 @@ def secrets_given() -> "Secrets":
 
 def folder_of(home: Path | None) -> Path:
     """Return the folder of the private files: the option --home, or the default."""
-    from proper_client.vault import default_home  # noqa: PLC0415
+    from proper_client.home import default_home  # noqa: PLC0415
 
     return home or default_home(os.environ)
+
+
+class _Task(click.types.StringParamType):
+    """A name of a task; any text passes here, a shell completes the known ones."""
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click's interface
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return names of tasks; of the own models where there are some."""
+        from proper_client.care.naming import task_names  # noqa: PLC0415
+
+        own = ctx.info_name not in {"train", "import"}
+        names = task_names(folder_of(ctx.params.get("home")), own=own)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def completes_tasks(command: click.Command) -> None:
+    """Let each option `--task` of a command, and of those below, complete names."""
+    for option in command.params:
+        if option.name == "task" and option.type is click.STRING:
+            option.type = _Task()
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            completes_tasks(below)
 
 
 def vault_at(home: Path | None) -> "Vault":

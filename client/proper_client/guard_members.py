@@ -25,7 +25,7 @@ from proper_shared.offers import Hex32
 from proper_shared.secagg.checks import Refusal
 from proper_shared.secagg.membership import Log
 
-NAME = "pins"
+NAME, LOG = "pins", "membership-log"
 _HINT = "restore it from a copy; without it this device cannot tell a log that forked"
 
 
@@ -89,7 +89,9 @@ def acquaintances(
         raise ProtocolError("got a membership log whose head is not pinned")
     places = {entry.hash.hex(): place for place, entry in enumerate(log.entries)}
     pinned = [places[pin.head] for pin in pins.pins]  # ascending: each log extends
-    added = {entry.identity: place for place, entry in enumerate(log.entries) if place}
+    added = {
+        e.identity: place for place, e in enumerate(log.entries) if e.kind == "add"
+    }
     known = {}
     for identity, standing in log.members.items():
         first = bisect_left(pinned, added[identity.hex()])
@@ -121,6 +123,24 @@ def see_log(vault: Vault, federation: bytes, data: bytes, now: datetime) -> Log:
     if (new := pins.after(log, now)) != pins:
         vault.write_record(NAME, new.model_dump(mode="json"))
     return log
+
+
+def load_log(vault: Vault, federation: bytes) -> Log | None:
+    """Return the log that was seen last; None where there is none whose head is pinned.
+
+    Raises:
+        ConfigError: a file cannot be read.
+        FormatError: it is damaged, or of another federation.
+    """
+    data, pins = vault.read_state(LOG), load_pins(vault, federation)
+    if data is None:
+        return None
+    try:
+        log = Log.parse(data)
+    except ProtocolError as error:
+        raise FormatError(f"{LOG} is damaged: {error}", hint=_HINT) from None
+    # A crash may have kept the pin and not the log, or it is of before.
+    return log if log.head == pins.head else None
 
 
 def load_pins(vault: Vault, federation: bytes) -> Pins:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from proper_client.contacts import verified
 from proper_client.guard import Acquaintance, Guard, Situation
 from proper_client.guard_machine import plugged_in
-from proper_client.guard_members import acquaintances, load_pins, see_log
+from proper_client.guard_members import LOG, acquaintances, load_pins, see_log
 from proper_client.guard_watch import Watch
 from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
@@ -30,7 +30,6 @@ from proper_shared.secagg.messages import Phase, read, read_places
 from proper_shared.terms import Terms
 from proper_shared.vectors.rounding import RandomBytes
 
-LOG = "membership-log"
 PURPOSES = {
     Phase.JOIN: Purpose.JOIN,
     Phase.SHARE: Purpose.SHARE,

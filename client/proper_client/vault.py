@@ -16,7 +16,6 @@ Not covered: a vault that was never locked is in clear; other programs of this p
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from proper_client.at_rest.files import FILE_MODE, PrivateFiles
 from proper_client.at_rest.key_file import KeyFile
 from proper_client.at_rest.unlocking import Secrets
 from proper_client.entry_lines import lines, parsed
+from proper_client.home import default_home
 from proper_client.ledger_file import Journal
 from proper_shared.errors import ConfigError, DataError
 from proper_shared.history import Entry
@@ -38,25 +38,6 @@ _MODEL, _RECORD, _ENTRIES = ".safetensors", ".json", ".entries"
 _CHECKPOINT = ".checkpoint"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LONGEST = 1 << 16  # bytes of a line; ours have less than a tenth
-
-
-def default_home(environment: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Return where private files go if nobody says otherwise.
-
-    Args:
-        environment: As `os.environ`; PROPER_HOME wins over the platform's habit.
-        platform: As `sys.platform`.
-    """
-    if chosen := environment.get("PROPER_HOME", "").strip():
-        return Path(chosen).expanduser()
-    if platform == "win32" and (local := environment.get("LOCALAPPDATA")):
-        return Path(local) / "proper"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "proper"
-    # https://specifications.freedesktop.org/basedir-spec/: relative values are void
-    data = Path(environment.get("XDG_DATA_HOME", ""))
-    base = data if data.is_absolute() else Path.home() / ".local" / "share"
-    return base / "proper"
 
 
 class Vault:

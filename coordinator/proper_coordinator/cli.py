@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from proper_shared.completion import completion_of
 from proper_shared.environment import quiet
 from proper_shared.friendly import Command, friendly, plain
 
@@ -43,6 +44,7 @@ _passphrase = click.option(
 @click.version_option(package_name="proper", prog_name="proper-coordinator")
 def main() -> None:
     """Look after what a federation learns together; no text comes by here."""
+    quiet(os.environ)  # before any library is imported that would call home
 
 
 @main.command()
@@ -270,19 +272,47 @@ def rotate(*, name: str, keys: Path, passphrase_file: Path | None) -> None:
     required=True,
     help="Folder that a server, or a stick, brings to the devices.",
 )
+@click.option(
+    "--announce",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder of the deployment, if it is on this machine: see `announce`.",
+)
 @_keys
 @_passphrase
 @_debug
 @friendly(interrupted="what was published is as it was; the same command starts again")
 def publish(
-    *, release: Path, place: Path, keys: Path, passphrase_file: Path | None
+    *,
+    release: Path,
+    place: Path,
+    folder: Path | None,
+    keys: Path,
+    passphrase_file: Path | None,
 ) -> None:
     """Sign the folder RELEASE and write it to where devices take it from."""
+    from proper_coordinator.announcing import announce as name  # noqa: PLC0415
     from proper_coordinator.publishing import publish as sign  # noqa: PLC0415
 
     ask = lambda: _ask(passphrase_file)  # noqa: E731
-    lines = sign(release, place, keys, ask, datetime.now(UTC))
-    click.echo(plain("\n".join(lines)))
+    now = datetime.now(UTC)
+    click.echo(plain("\n".join(sign(release, place, keys, ask, now))))
+    if folder is not None:
+        click.echo(plain("\n".join(name(folder, place, now.date()))))
+    else:
+        click.echo("next, at the coordinator: proper-coordinator announce")
+
+
+@main.command()
+@click.argument("place", type=click.Path(path_type=Path))
+@_dir
+@_debug
+@friendly(interrupted="the same command starts again; a release is named once")
+def announce(*, place: Path, folder: Path) -> None:
+    """Name what is published in PLACE in the log that all members see."""
+    from proper_coordinator.announcing import announce as name  # noqa: PLC0415
+
+    click.echo(plain("\n".join(name(folder, place, datetime.now(UTC).date()))))
 
 
 @main.command()
@@ -295,6 +325,9 @@ def refresh(*, place: Path, key: Path) -> None:
     from proper_coordinator.publishing import refresh as stamp  # noqa: PLC0415
 
     click.echo(plain("\n".join(stamp(place, key, datetime.now(UTC)))))
+
+
+main.add_command(completion_of("proper-coordinator"))
 
 
 def _ask(passphrase_file: Path | None, *, new: bool = False) -> str:

@@ -24,13 +24,13 @@ from tuf.api.serialization.json import JSONSerializer
 from proper_coordinator.key_pairs import Pair
 from proper_shared.errors import ConfigError
 from proper_shared.release import FileRecord
-from proper_shared.roles import NEEDED
+from proper_shared.roles import NEEDED, TIMESTAMP_LIFE
 
 LIVES = {
     "root": timedelta(days=1095),
     "targets": timedelta(days=365),
     "snapshot": timedelta(days=14),
-    "timestamp": timedelta(days=7),
+    "timestamp": TIMESTAMP_LIFE,
 }
 HOLDS = {  # role -> names of its pairs
     "root": ("root-1", "root-2", "root-3"),

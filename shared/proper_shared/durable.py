@@ -97,14 +97,14 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     sync_folder(path.parent)
     # Only now that a whole folder stands there, what was moved aside may go.
     for left in path.parent.glob(f".{path.name}.*{TEMPORARY}"):
-        if _is_left_behind(left):
+        if is_left_behind(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
     """Remove files that killed writers left in `folder`; leave living writers alone."""
     for left in folder.glob(f".*{TEMPORARY}"):
-        if left.is_file() and _is_left_behind(left):
+        if left.is_file() and is_left_behind(left):
             left.unlink(missing_ok=True)
 
 
@@ -158,7 +158,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_left_behind(left: Path) -> bool:
+def is_left_behind(left: Path) -> bool:
     """Tell whether no other living process writes `left`; the number is its writer."""
     pid = left.name.removesuffix(TEMPORARY).rpartition(".")[2]
     return pid.isdigit() and (int(pid) == os.getpid() or not _is_running(int(pid)))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from proper_shared.errors import ModelError
+from proper_shared.errors import DataError, ModelError
 from proper_shared.history import Entry
 from proper_shared.tasks import Task
 
@@ -84,7 +84,19 @@ class Encoder:
             known[target] = label
 
     def ids(self, text: str) -> list[int]:
-        """Return the token ids of a text, without special tokens."""
+        """Return the token ids of a text, without special tokens.
+
+        Raises:
+            DataError: it holds half a character, which no tokenizer can read.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                "got half a character (a lone surrogate), expected a whole one as "
+                f"character {error.start + 1}",
+                hint="something cut the text in the middle of it: type it again",
+            ) from None
         encoded: list[int] = self.tokenizer(
             text, add_special_tokens=False, verbose=False
         )["input_ids"]

@@ -16,6 +16,7 @@ Not covered: that the holders are different people.
 """
 
 import hashlib
+from datetime import timedelta
 
 from tuf.api.metadata import Root
 
@@ -26,6 +27,7 @@ HOLDERS = {"root": 3, "targets": 1, "snapshot": 1, "timestamp": 1}
 NEEDED = {"root": 2, "targets": 1, "snapshot": 1, "timestamp": 1}
 METADATA, TARGETS = "metadata", "targets"  # folders of what is published
 FIRST_ROOT = "1.root.json"
+TIMESTAMP_LIFE = timedelta(days=7)  # it is signed anew before
 MAX_ROOT_BYTES = 1 << 17  # six pairs and their signatures take 60 kB
 
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from proper_shared.completion import completion_of
+from proper_shared.environment import quiet
 from proper_shared.friendly import friendly
 
 if TYPE_CHECKING:
     from proper_simulations.config import RunConfig
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 _seed = click.option(
@@ -21,10 +24,11 @@ _seed = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(commands=[completion_of("proper-sim")], context_settings=_HELP)
 @click.version_option(package_name="proper", prog_name="proper-sim")
 def main() -> None:
     """Whole federations in one machine: worlds, real histories, rivals, reports."""
+    quiet()  # before any library is imported that would call home
 
 
 @main.command()

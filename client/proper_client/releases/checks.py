@@ -33,6 +33,7 @@ from proper_shared.release import (
     parse_manifest,
 )
 from proper_shared.roles import check_roles
+from proper_shared.secagg.membership import Log
 from proper_shared.strict_json import parse_object
 from proper_shared.tasks import TASKS
 from proper_shared.tensors import Arrays
@@ -44,6 +45,7 @@ BAND = 2.0
 MAX_FILES = 64
 MAX_BYTES = 1 << 40  # of all files together
 FILES = tuple(f"{part}.safetensors" for part in PARTS)
+UNNAMED = "log           the membership log that was seen names no such version yet"
 NO_TEXTS = "canary: there are no public texts for {task}; --texts FILE names some"
 
 
@@ -77,6 +79,7 @@ class Candidate:
         incoming: private folder for its files.
         own: gives the own backbone, as a release with this manifest needs it.
         invitation: to the federation that the device is in, if any.
+        log: of that federation, if the device saw it.
         progress: told how far a download is.
         notes: what the person should know.
     """
@@ -86,6 +89,7 @@ class Candidate:
     incoming: Path
     own: Callable[[Manifest], Own]
     invitation: Invitation | None = None
+    log: Log | None = None
     progress: Callable[[str, int, int], None] = lambda *_: None
     notes: list[str] = field(default_factory=list)
     listing: Listing = field(init=False)
@@ -123,6 +127,39 @@ def files(it: Candidate) -> None:
         raise FormatError(f"got a file {odd[0]!r} that no release has")
     if missing := sorted({HEADER, *FILES} - listed.keys()):
         raise FormatError(f"the list lacks {missing[0]}")
+
+
+def same_for_all(it: Candidate) -> None:
+    """It is the release that the federation's log names for everybody.
+
+    A version that is newer than all in the log is taken, and it is said: a device sees
+    the log in rounds alone. `doctor` looks again later.
+    """
+    if it.log is None:
+        return
+    got = it.listing.files[HEADER].sha256
+    if not agrees(it.log, it.listing.version, got):
+        it.notes.append(UNNAMED)
+
+
+def agrees(log: Log, version: int, digest: str) -> bool:
+    """Tell whether a log names a release; False where it does not reach so far.
+
+    Raises:
+        FormatError: it names another one, or only later ones.
+    """
+    named = log.releases.get(version)
+    if named is not None and named != digest:
+        raise FormatError(
+            f"got {digest[:16]} as version {version}, the membership log names "
+            f"{named[:16]}: somebody is shown another release than the others"
+        )
+    if named is None and version < max(log.releases, default=0):
+        raise FormatError(
+            f"got version {version}, which the membership log does not name, though "
+            f"it names version {max(log.releases)}"
+        )
+    return named is not None
 
 
 def sizes(it: Candidate) -> None:
@@ -276,6 +313,7 @@ CHECKS: tuple[Check, ...] = (
     signature,
     roles,
     files,
+    same_for_all,
     sizes,
     length,
     sha256,

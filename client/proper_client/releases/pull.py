@@ -14,6 +14,7 @@ from proper_shared.history import User, load_history
 from proper_shared.invitations import Invitation
 from proper_shared.release import HEADER, Manifest
 from proper_shared.roles import MAX_ROOT_BYTES
+from proper_shared.secagg.membership import Log
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,11 +36,24 @@ class Order:
     texts: Path | None = None
 
 
+@dataclass(frozen=True)
+class Federation:
+    """What a device knows of the federation that it is in.
+
+    Attributes:
+        invitation: to it.
+        log: of its members and releases, as the device saw it last; None before that.
+    """
+
+    invitation: Invitation
+    log: Log | None = None
+
+
 def pull(
     source: Source,
     shelf: Shelf,
     order: Order,
-    invitation: Invitation | None = None,
+    federation: Federation | None = None,
     progress: Progress = lambda *_: None,
 ) -> list[str]:
     """Fetch the newest release, check it and use it from now on; return lines to show.
@@ -48,7 +62,7 @@ def pull(
         source: where it comes from; not trusted.
         shelf: where it goes to.
         order: what the person chose.
-        invitation: to the federation that the device is in, if any.
+        federation: that the device is in, if any.
         progress: told name, bytes here and bytes in all.
 
     Raises:
@@ -56,6 +70,7 @@ def pull(
         DataError: the source cannot be reached.
         Refused: what came is not taken; the old release is in use.
     """
+    invitation = None if federation is None else federation.invitation
     shelf.prepare()
     _pin(source, shelf, order, invitation)
     chosen = order.backbone or (invitation.backbone if invitation else None)
@@ -73,6 +88,7 @@ def pull(
         incoming=shelf.incoming,
         own=own,
         invitation=invitation,
+        log=None if federation is None else federation.log,
         progress=progress,
     )
     run(it)

@@ -5,8 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proper_client.enrolment import RECORD, membership_in
+from proper_client.guard_members import load_log
 from proper_client.ledger import Door, Ledger
-from proper_client.releases.pull import Order, pull
+from proper_client.releases.pull import Federation, Order, pull
 from proper_client.releases.shelf import Shelf
 from proper_client.releases.source import Folder, Https
 from proper_client.vault import Vault
@@ -28,13 +29,20 @@ def visit(source: str, vault: Vault, order: Order, show: Progress) -> list[str]:
         Refused: what came is not taken.
     """
     shelf = Shelf(vault.home)
-    known = vault.read_record(RECORD) is not None
-    invitation = membership_in(vault).invitation if known else None
+    federation = _federation(vault)
     if Path(source).is_dir():
-        return pull(Folder(Path(source)), shelf, order, invitation, show)
+        return pull(Folder(Path(source)), shelf, order, federation, show)
     with (
         Ledger(vault) as ledger,
         Door(ledger, urlsplit(source).netloc) as door,
         closing(Https(source, door)) as web,
     ):
-        return pull(web, shelf, order, invitation, show)
+        return pull(web, shelf, order, federation, show)
+
+
+def _federation(vault: Vault) -> Federation | None:
+    """Return the federation that the device is in, and the log that it saw last."""
+    if vault.read_record(RECORD) is None:
+        return None
+    invitation = membership_in(vault).invitation
+    return Federation(invitation, load_log(vault, bytes.fromhex(invitation.federation)))

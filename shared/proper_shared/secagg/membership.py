@@ -2,13 +2,13 @@
 
 One line of JSON for each entry. The first founds the federation: it names the
 coordinator's key and, if there is one, the key of an enrolment office; its hash is the
-name of the federation. Each further entry adds or removes an identity. An entry holds
-the hash of the one before it, and the coordinator signs it. A device pins the head that
-it saw last, and takes only logs that extend it: members can be added for all to see,
-not for one.
+name of the federation. Each further entry adds or removes an identity, or names a
+release. An entry holds the hash of the one before it, and the coordinator signs it. A
+device pins the head that it saw last, and takes only logs that extend it: members can
+be added, and releases made, for all to see, not for one.
 
 Covered: an entry changed, left out, put in or reordered; a log that forks from what was
-seen; a countersignature from elsewhere.
+seen; a countersignature from elsewhere; a release whose version was there before.
 Not covered: whether an identity is a person. The coordinator adds whom it likes; only
 a countersignature, or having been there for long, says more. An entry's date is the
 coordinator's word: for how long somebody has been *seen*, ask for the members `at` a
@@ -42,22 +42,26 @@ class Entry(BaseModel):
 
     Attributes:
         previous: hash of the entry before, zeros for the first.
-        kind: "found", "add" or "remove".
-        identity: the coordinator's where it founds, else who is added or removed.
+        kind: "found", "add", "remove" or "release".
+        identity: who is added or removed; else the coordinator's.
         date: day of the entry, as the coordinator says.
         enrolment: key of the enrolment office; in the first entry only.
         countersignature: of that office on an identity that is added.
+        release: SHA-256 of a release's manifest; in an entry that names one only.
+        version: of the signed list that it came out with.
         signature: of the coordinator on all that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     previous: Hex32
-    kind: Literal["found", "add", "remove"]
+    kind: Literal["found", "add", "remove", "release"]
     identity: Hex32
     date: date
     enrolment: Hex32 | None = None
     countersignature: Hex64 | None = None
+    release: Hex32 | None = None
+    version: Annotated[int, Field(ge=1, strict=True)] | None = None
     signature: Hex64 = bytes(64).hex()
 
     def signed(self) -> bytes:
@@ -92,7 +96,9 @@ class Entry(BaseModel):
 
 
 def _line(entry: Entry, leaving: str | None = None) -> bytes:
-    plain = entry.model_dump(mode="json", exclude={leaving} if leaving else None)
+    # What only an entry of a release has is left out of others: logs are older than it.
+    odd = {name for name in ("release", "version") if getattr(entry, name) is None}
+    plain = entry.model_dump(mode="json", exclude=odd | {leaving or ""})
     return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -127,6 +133,7 @@ class Log:
 
     Attributes:
         members: standing of each identity that belongs to the federation now.
+        releases: SHA-256 (hex) of each release's manifest, by its version.
 
     Raises:
         ProtocolError: an entry does not follow from those before it, is not signed by
@@ -146,6 +153,7 @@ class Log:
             )
         seen = -1 if pinned is None else self._hashes.index(pinned)
         members: dict[bytes, Standing] = {}
+        self.releases: dict[int, str] = {}
         for place, entry in enumerate(entries):
             self._expect_next(place, entry)
             if place > seen:
@@ -251,6 +259,30 @@ class Log:
         entry = Entry(previous=head, kind="remove", identity=name, date=day)
         return self._extended(coordinator, entry)
 
+    def name_release(
+        self, coordinator: Signer, digest: bytes, version: int, day: date
+    ) -> "Log":
+        """Return the log with one release more.
+
+        Args:
+            coordinator: signs.
+            digest: SHA-256 of the release's manifest, 32 bytes.
+            version: of the signed list that it came out with; higher than all before.
+            day: of the entry.
+
+        Raises:
+            ProtocolError: that version, or a later one, is named already.
+        """
+        entry = Entry(
+            previous=self.head.hex(),
+            kind="release",
+            identity=coordinator.identity.hex(),
+            date=day,
+            release=digest.hex(),
+            version=version,
+        )
+        return self._extended(coordinator, entry)
+
     def _extended(self, coordinator: Signer, entry: Entry) -> "Log":
         return Log((*self.entries, _sign(coordinator, entry)), pinned=self.head)
 
@@ -268,6 +300,10 @@ class Log:
             )
         if entry.countersignature is not None and entry.kind != "add":
             raise ProtocolError(f"got a countersignature to {entry.kind!r}")
+        is_release = entry.kind == "release"
+        told = {entry.release is None, entry.version is None}
+        if told != {not is_release}:
+            raise ProtocolError(f"got {entry.kind!r} with half of a release")
 
     def _expect_signed(self, entry: Entry) -> None:
         signature = bytes.fromhex(entry.signature)
@@ -279,7 +315,16 @@ class Log:
     ) -> None:
         """Let one entry change who is a member."""
         identity = bytes.fromhex(entry.identity)
-        if entry.kind == "add":
+        if entry.release is not None and entry.version is not None:
+            if identity != self.coordinator:
+                raise ProtocolError("got a release that the coordinator does not name")
+            if entry.version <= max(self.releases, default=0):
+                raise ProtocolError(
+                    f"got version {entry.version} of a release after version "
+                    f"{max(self.releases)}"
+                )
+            self.releases[entry.version] = entry.release
+        elif entry.kind == "add":
             if identity in members:
                 raise ProtocolError(f"{entry.identity[:8]} is added twice")
             counter = entry.countersignature

@@ -15,6 +15,10 @@ def test_mutations_are_refused_within_limits_of_the_system():
     words = [sys.executable, str(COMMAND), "--count", str(COUNT)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr[-2000:]
-    tally = json.loads(done.stdout)
-    assert sum(tally.values()) == COUNT
-    assert len(tally) > 8  # they reach many checks
+    result = json.loads(done.stdout)
+    assert sum(result["ended_in"].values()) == result["made"] == COUNT
+    assert len(result["ended_in"]) > 8  # they reach many checks
+    assert result["named_kinds"] >= 60
+    cost = result["cost_of_one"]
+    assert cost["cpu_s_most"] <= cost["cpu_s_allowed"]
+    assert cost["memory_mib_most"] <= cost["memory_mib_allowed"]
