@@ -204,6 +204,19 @@ def layer(*, as_json: bool, seed: int) -> None:
     click.echo(as_text(measure(seed=seed), as_json=as_json))
 
 
+@bench.command("decoding")
+@_json
+@_seed
+@_debug
+@friendly(interrupted="nothing is kept of a benchmark that was cut short")
+def decoding_(*, as_json: bool, seed: int) -> None:
+    """A token of an answer at each level against the plain backbone."""
+    from proper_simulations.bench.decoding import decoding_cost  # noqa: PLC0415
+    from proper_simulations.bench.table import as_text  # noqa: PLC0415
+
+    click.echo(as_text(decoding_cost(seed=seed), as_json=as_json))
+
+
 @bench.command()
 @_json
 @_seed
