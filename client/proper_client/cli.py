@@ -1,17 +1,18 @@
 """`proper-client`: options in, functions called, errors out. No logic lives here.
 
-Here stand the commands for a model of one's own; `cli_federation` has the others.
+Here stand the commands that make a model of one's own; those that use it stand in
+`cli_use`, those of a federation in `cli_federation`.
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import click
 
-from proper_client.cli_federation import COMMANDS
+from proper_client import cli_federation, cli_use
 from proper_client.cli_options import (
     debug,
     home_options,
@@ -21,8 +22,6 @@ from proper_client.cli_options import (
 )
 from proper_client.cli_own import COMMANDS as OWN
 from proper_shared.friendly import friendly, plain
-
-Level = Literal["population", "group", "personal"]  # kept.py's, without pydantic
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -133,27 +132,6 @@ def import_(
 
 
 @main.command()
-@click.argument("text")
-@click.option(
-    "--level",
-    type=click.Choice(get_args(Level)),
-    help="Which level answers [default: the one that was best on your entries].",
-)
-@click.option("--task", help="Which of your models, if there are several.")
-@home_options
-@debug
-@friendly(interrupted="nothing was changed")
-def generate(
-    *, text: str, level: Level | None, task: str | None, home: Path | None
-) -> None:
-    """Answer TEXT as you would."""
-    from proper_client.speaking import generate as answer  # noqa: PLC0415
-
-    vault = vault_at(home)
-    click.echo(plain(answer(text, vault, task, level)))
-
-
-@main.command()
 @home_options
 @debug
 @friendly(interrupted="nothing was changed")
@@ -204,5 +182,5 @@ def passphrase(*, home: Path | None) -> None:
     click.echo("the new passphrase opens your files, the old one does no more")
 
 
-for command in (*COMMANDS, *OWN):
+for command in (*cli_use.COMMANDS, *cli_federation.COMMANDS, *OWN):
     main.add_command(command)

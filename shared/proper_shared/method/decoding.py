@@ -9,7 +9,8 @@ send it there. So while answers are decoded a layer has one matrix F that reads 
 The LoRA-aware router is linear in x up to its softmax, so it falls into the router that
 reads x; W_u e does not depend on x and is a bias. A row of R stands there r times, so
 that its weight lies beside each of the r numbers it weighs: softmax over all of them
-gives a weight's r-th part, hence r c. `gate` and `up` read the same x and share one F.
+gives a weight's r-th part, hence r c. Layers that read the same x share one F: `gate`
+and `up`, and `q`, `k` and `v`, also where nothing is added to them.
 
 Covered: one user, without gradients, at any level and strength; several tokens at once
 (a prompt), other routers than `logit_sum`, and layers with a population beside them go
@@ -19,6 +20,7 @@ Not covered: users who sit together; training, for which nothing changes.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -32,18 +34,18 @@ SMALL = 1 << 19  # numbers of a W that is copied into F: beyond, a call costs no
 
 
 class Lane:
-    """Adapted layers that read the same x, and what they share while decoding.
+    """Layers that read the same x, and the one product that serves them all.
 
     Args:
-        layers: of the same size, with the same parts in use.
+        layers: of the same size, with the same parts in use; perhaps with none, and
+            small then.
     """
 
     def __init__(self, layers: Sequence[AdaptedLinear]) -> None:
         self.layers = layers
         bases = [layer.base for layer in layers]
-        self.whole = all(_is_small(base) for base in bases)
+        self.whole = all(map(_is_small, bases))
         folded = [_Folded(layer) for layer in layers]
-        self.gates = folded[0].gates
         rows, biases = [], []
         for base, own in zip(bases, folded, strict=True):
             if self.whole and isinstance(base, nn.Linear):
@@ -53,39 +55,38 @@ class Lane:
             rows.append(own.rows)
             biases.append(own.bias)
         self.matrix = torch.cat(rows)  # (n*D, d_in)
-        self.bias = torch.cat(biases)  # (n*D,)
+        bias = torch.cat(biases)  # (n*D,)
+        self.bias = bias if bias.any() else None
         self.up = torch.stack([own.up for own in folded])  # (n, k, d_out)
-        self.width = layers[0].size[1] if self.whole else 0
+        width = layers[0].size[1] if self.whole else 0
+        self.gates, self.low = folded[0].gates, self.up.shape[1]
+        self.cuts = (width, self.gates, self.low)  # D, in parts
         self._read: Tensor | None = None
-        self._left: dict[int, Tensor] = {}
+        self._left: list[Tensor | None] = []
 
-    def forward(self, x: Tensor, place: int) -> Tensor:
-        """Return what layer `place` makes of one token, x with d_in numbers.
+    def ask(self, x: Tensor, place: int) -> Tensor:
+        """Return what layer `place` makes of one token, (1, 1, d_in) to (1, 1, d_out).
 
         The other layers' answers wait until they are asked with the same x.
         """
-        if x is not self._read or place not in self._left:
-            self._read, self._left = x, dict(enumerate(self._all(x)))
-        found = self._left.pop(place)
-        if not self._left:
-            self._read = None
+        if x is not self._read or self._left[place] is None:
+            self._read, self._left = x, self._all(x)
+        found = cast("Tensor", self._left[place])
+        self._left[place] = None
         if self.whole:
-            return found.view(*x.shape[:-1], -1)
+            return found
         y: Tensor = self.layers[place].base(x)
-        return y + found.view_as(y).to(y.dtype)
+        return y + found.to(y.dtype)
 
-    def _all(self, x: Tensor) -> Sequence[Tensor]:
-        out = F.linear(x.view(1, -1).to(self.matrix.dtype), self.matrix, self.bias)
+    def _all(self, x: Tensor) -> list[Tensor | None]:
+        out = F.linear(x.to(self.matrix.dtype), self.matrix, self.bias)
         out = out.view(len(self.layers), 1, -1)  # (n, 1, D)
-        d, gates = self.width, self.gates
-        low = out[:, :, d + gates :]  # (n, 1, k)
-        if gates:
-            low[:, :, :gates].mul_(out[:, :, d : d + gates].softmax(-1))
-        if not self.whole:
-            return torch.bmm(low, self.up).unbind()
-        if len(self.layers) == 1:
-            return [torch.addmm(out[0, :, :d], low[0], self.up[0])]
-        return torch.baddbmm(out[:, :, :d], low, self.up).unbind()
+        if self.low:
+            y, logits, low = out.split(self.cuts, -1)
+            if self.gates:
+                low.narrow(-1, 0, self.gates).mul_(logits.softmax(-1))
+            out = torch.baddbmm(y, low, self.up) if self.whole else low.bmm(self.up)
+        return list(out.split(1))
 
 
 class Seat(nn.Module):
@@ -99,14 +100,14 @@ class Seat(nn.Module):
     def __init__(self, lane: Lane, place: int) -> None:
         super().__init__()
         self.layer, self.place = lane.layers[place], place
-        self.lanes = [lane]
+        self.ask, self.size = lane.ask, self.layer.size[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., d_out) for x (..., d_in); one token takes the short way."""
-        if x.numel() != x.shape[-1]:
-            usual: Tensor = self.layer(x)
-            return usual
-        return self.lanes[0].forward(x, self.place)
+        if x.numel() == self.size and x.dim() == 3:
+            return self.ask(x, self.place)
+        usual: Tensor = self.layer(x)
+        return usual
 
 
 class _Folded:
@@ -123,7 +124,9 @@ class _Folded:
         users = layer.users[0]
         user = layer.user if "user" in users.uses else None
         group = layer.group if "group" in users.uses else None
-        self.gates, rows, up = 0, [], []
+        self.gates = 0
+        rows: list[Tensor] = []
+        up: list[Tensor] = []
         own: Tensor | None = None
         if group is not None:
             rank = group.method.group.rank
@@ -136,12 +139,14 @@ class _Folded:
         if user is not None:
             rows.append(user.a[0].double())
             up.append(user.b[0].double().T * user.lora.scale * users.user_share)
-        joined = torch.cat(rows)
+        weight = torch.empty(0, dtype=torch.float64, device=users.embedding.device)
+        d_in, d_out = layer.size
+        joined = torch.cat([weight.view(0, d_in), *rows])
         bias = joined.new_zeros(len(joined))
         if own is not None:
             bias[: self.gates] = own
         self.rows, self.bias = joined.float(), bias.float()
-        self.up = torch.cat(up).float()
+        self.up = torch.cat([weight.view(0, d_out), *up]).float()
 
 
 def _routed(group: Experts, user: LowRank | None) -> tuple[Tensor, Tensor]:
@@ -177,23 +182,24 @@ def decoding(adapted: AdaptedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def _seats(adapted: AdaptedModel) -> dict[str, nn.Module]:
-    """Return what stands for each layer: the frozen module where nothing is added."""
+    """Return what stands for each layer: the frozen module where nothing is gained."""
     seats: dict[str, nn.Module] = {}
     lanes: dict[tuple[object, ...], list[AdaptedLinear]] = {}
     for path, layer in adapted.layers.items():
-        if layer.population is not None:
-            continue
         used = tuple(p for p in ("group", "user") if _has(layer, p))
+        folds = "group" not in used or adapted.method.user_router == "logit_sum"
+        if layer.population is not None or not folds:
+            continue
         if not used:
             seats[path] = layer.base
-        elif "group" not in used or adapted.method.user_router == "logit_sum":
+        if used or _is_small(layer.base):
             parent, _, leaf = path.rpartition(".")
             reads = next((read for read in TOGETHER if leaf in read), leaf)
-            key = parent, reads, layer.size, used
-            lanes.setdefault(key, []).append(layer)
-    for layers in lanes.values():
-        lane = Lane(layers)
-        seats |= {layer.name: Seat(lane, n) for n, layer in enumerate(layers)}
+            lanes.setdefault((parent, reads, layer.size, used), []).append(layer)
+    for (*_, used), layers in lanes.items():
+        if used or len(layers) > 1:
+            lane = Lane(layers)
+            seats |= {layer.name: Seat(lane, n) for n, layer in enumerate(layers)}
     return seats
 
 

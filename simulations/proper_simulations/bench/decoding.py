@@ -5,15 +5,17 @@
     group           five experts with routers, as `proper-client chat` decodes
     personal        and a user LoRA with the LoRA-aware router
     personal_usual  the same by the layers that are trained, without `method.decoding`
-    peft_rank_8     a stock PEFT LoRA on gate, up and down, as many as the user's twice
+    peft_rank_8     a stock PEFT LoRA of rank 8 on gate, up and down
 
-One user, one row, a KV cache, tokens in turn after a prompt. Shapes are those of `nano`
-and of larger Llamas cut to few blocks, since each block costs the same; the vocabulary
-is small, so that the head does not hide what the adapters cost.
+One user, one row, one thread, a KV cache, tokens in turn after a prompt. What is timed
+is the processor's time of this process: while others run, the clock stops. Shapes are
+those of `nano` and of larger Llamas cut to few blocks, since each block costs the same;
+the vocabulary is small, so that the head does not hide what the adapters cost.
 
 Not covered: a GPU, backbones in 4 bits, the first token (a prompt goes the usual way).
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from proper_shared.method.config import FEED_FORWARD, Method
 from proper_shared.method.decoding import decoding
 from proper_shared.method.stages import AdaptedModel, Part
 from proper_shared.method.users import Use
-from proper_simulations.bench.measure import circumstances, compare, take_turns
+from proper_simulations.bench.measure import Times, circumstances, compare, take_turns
 from proper_simulations.bench.scene import random_llama
 
 with without_kernel_advice():
@@ -81,6 +83,8 @@ def decoding_cost(
     return {
         "command": f"proper-sim bench decoding --json --seed {seed}",
         **circumstances(seed),
+        "threads": 1,
+        "clock": "processor time",
         "rounds": rounds,
         "prompt": PROMPT,
         "tokens": TOKENS,
@@ -99,7 +103,7 @@ def _compare_at(shape: Shape, rounds: int) -> list[dict[str, object]]:
         models["personal_usual"] = personal(shape, "personal").model
         models["peft_rank_8"] = _peft(shape)
         calls = {name: answering(model) for name, model in models.items()}
-        times = take_turns(calls, rounds, np.random.default_rng(shape.seed))
+        times = _timed(calls, rounds, shape.seed)
     rng = np.random.default_rng(shape.seed)
     return [
         {
@@ -112,6 +116,16 @@ def _compare_at(shape: Shape, rounds: int) -> list[dict[str, object]]:
         for name in calls
         if name != "plain"
     ]
+
+
+def _timed(calls: Mapping[str, Callable[[], object]], rounds: int, seed: int) -> Times:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rng = np.random.default_rng(seed)
+        return take_turns(calls, rounds, rng, clock=time.process_time)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def personal(shape: Shape, level: str) -> AdaptedModel:

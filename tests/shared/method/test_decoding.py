@@ -106,7 +106,7 @@ def test_one_product_reads_what_gate_and_up_read(monkeypatch):
         monkeypatch.setattr(torch.nn.functional, "linear", counted)
         made.model(torch.tensor([[5]]), past_key_values=out.past_key_values)
     blocks = made.model.config.num_hidden_layers
-    assert len(products) == 6 * blocks + 1  # q, k, v, o, gate with up, down; the head
+    assert len(products) == 5 * blocks + 1  # q, k with v, o, gate with up, down; head
 
 
 def test_layers_are_back_after_decoding_and_nothing_is_kept():
