@@ -1,7 +1,7 @@
 """A conversation at a terminal, or through pipes: lines in, answers out.
 
-At a terminal there is a prompt, answers come token by token, Ctrl-C breaks an answer off
-and leaves where none is being given. In a pipe the answers alone are written, each on
+At a terminal there is a prompt, answers come token by token, Ctrl-C breaks an answer
+off and leaves where none is being given. In a pipe the answers alone are written, each on
 lines of its own, and what else there is to say goes to standard error; Ctrl-C ends it.
 """
 
@@ -33,7 +33,7 @@ class Chat:
         turns: Earlier exchanges that are read, at most; None for what is usual.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where from, where to, and how
         self,
         speaker: Speaker,
         lines: TextIO,

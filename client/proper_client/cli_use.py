@@ -142,7 +142,7 @@ def compare(
 @home_options
 @debug
 @_unchanged
-def explain(
+def explain(  # noqa: PLR0913 - one for each option
     *,
     text: str | None,
     level: Level | None,

@@ -4,7 +4,7 @@ What was said stands before a question as it would have been learnt: each exchan
 prompt of the task with its answer and an end. Where that gets longer than the backbone
 can read, the oldest exchanges go first, and the reader is told. Most tasks ask about
 texts that have nothing to do with each other, and there the past does harm
-(docs/log.md): only `writing` reads it, unless somebody says how many turns are to be read.
+(docs/log.md): only `writing` reads it, unless somebody says how many turns are read.
 
 The cache holds what was read of the conversation so far. It goes on as long as what
 comes next begins with just that, and is made anew otherwise: after an answer that was

@@ -28,7 +28,7 @@ def comparison(found: Comparison, examples: int) -> list[str]:
         own = found.scores[who]
         rows.append([who, *(_score(own[metric]) for metric in metrics), mark])
     lines = [
-        f"{found.task.name}: made anew from your {found.learnt} older entries alone, and",
+        f"{found.task.name}: made anew from your {found.learnt} older entries, and",
         f"asked about the {len(found.asked)} newest; 95 % intervals are over these",
         "",
         *_aligned(rows),

@@ -79,14 +79,17 @@ class Lane:
         return y + found.to(y.dtype)
 
     def _all(self, x: Tensor) -> list[Tensor | None]:
-        out = F.linear(x.to(self.matrix.dtype), self.matrix, self.bias)
-        out = out.view(len(self.layers), 1, -1)  # (n, 1, D)
+        if x.dtype != self.matrix.dtype:
+            x = x.to(self.matrix.dtype)
+        out, count = F.linear(x, self.matrix, self.bias), len(self.layers)
+        if count > 1:
+            out = out.view(count, 1, -1)  # (n, 1, D)
         if self.low:
-            y, logits, low = out.split(self.cuts, -1)
+            y, logits, low = torch.split_with_sizes(out, self.cuts, -1)
             if self.gates:
                 low.narrow(-1, 0, self.gates).mul_(logits.softmax(-1))
             out = torch.baddbmm(y, low, self.up) if self.whole else low.bmm(self.up)
-        return list(out.split(1))
+        return [out] if count == 1 else list(out.split(1))
 
 
 class Seat(nn.Module):
