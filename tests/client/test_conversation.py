@@ -77,7 +77,7 @@ def test_a_conversation_reads_what_was_said_and_the_cache_changes_no_token():
         said = read_anew(speaker, ids + prompt, WRITING.max_output_tokens)
         ids += prompt + said + list(speaker.opened.encoder.end)
         assert talk.past[-1] == tuple(prompt + said) + speaker.opened.encoder.end
-        assert talk.cut == []
+        assert not any("forgotten" in note for note in talk.cut)
     assert len(talk._read) > len(ids) - 4  # read on, not read again
 
 
