@@ -90,8 +90,7 @@ def chat(
 @click.option(
     "--history",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Your entries, as for `train`.",
+    help="Your entries, as for `train` [default: those that are kept].",
 )
 @click.option(
     "--examples",
@@ -107,7 +106,7 @@ def chat(
 @_unchanged
 def compare(
     *,
-    history: Path,
+    history: Path | None,
     examples: int,
     task: str | None,
     as_json: bool,
@@ -117,12 +116,12 @@ def compare(
 
     A model is trained anew without them and thrown away; yours stays as it is.
     """
-    from proper_client.importers.importing import read_history  # noqa: PLC0415
     from proper_client.kept import choose, load  # noqa: PLC0415
+    from proper_client.own_entries import person_of  # noqa: PLC0415
 
     vault = vault_at(home)
     _, about = load(vault, choose(vault, task))
-    asked, user, _ = read_history(history, about.task)
+    asked, user = person_of(vault, about.task, history)
     from proper_client.comparing import compare as judge  # noqa: PLC0415
     from proper_client.showing import comparison  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415

@@ -18,11 +18,12 @@ from proper_client.answer import Answerer
 from proper_client.judging import LOWER_IS_BETTER, Score, difference, scores
 from proper_client.kept import About
 from proper_client.opening import Opened
-from proper_client.personal import LEVELS, Personaliser
+from proper_client.person import LEVELS, parts_of
+from proper_client.personal import Personaliser
 from proper_client.speaking import personaliser_of, reopen
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.errors import DataError
-from proper_shared.history import Entry, User, split_for_validation
+from proper_shared.history import Entry, User
 from proper_shared.tasks import Task
 
 Progress = Callable[[str, int, int, float | None], None]  # step, done, total, loss
@@ -101,7 +102,7 @@ def compare(
             f"the history is of {task.name}, the personal model of {about.task}",
             hint="name the model of this history, or give another history: --history",
         )
-    older, newest = split_for_validation(user.profile)
+    older, newest = parts_of(user)
     if not newest:
         raise DataError(
             f"got {len(user.profile)} entries, expected 5 or more, "
@@ -148,7 +149,7 @@ def _levels(
     personaliser = _forgetful(personaliser_of(opened, about))
     person = personaliser.fit([user], _steps(personaliser, progress))[0]
     personaliser.seat([person])
-    texts = [entry.text for entry in split_for_validation(user.profile)[1]]
+    texts = [entry.text for entry in parts_of(user)[1]]
     answerer = Answerer(opened.adapted, opened.encoder, rows=64)
     found = {}
     for level, uses in LEVELS.items():
