@@ -1,8 +1,9 @@
 """A conversation at a terminal, or through pipes: lines in, answers out.
 
 At a terminal there is a prompt, answers come token by token, Ctrl-C breaks an answer
-off and leaves where none is being given. In a pipe the answers alone are written, each
-on lines of its own, and what else there is to say goes to standard error; Ctrl-C ends it.
+off and leaves where none is being given. In a pipe the answers alone are written, on
+lines of their own, and what else there is to say goes to standard error; Ctrl-C ends
+it.
 """
 
 import sys

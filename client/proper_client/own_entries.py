@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from proper_client.importers.importing import read_history
+from proper_client.importers.formats import Options
+from proper_client.importers.importing import gather
 from proper_client.vault import Vault
 from proper_shared.errors import DataError
 from proper_shared.history import OWNER, User
@@ -23,7 +24,8 @@ def person_of(vault: Vault, task: str, history: Path | None) -> tuple[Task, User
         FormatError: what it holds is damaged.
     """
     if history is not None:
-        return read_history(history, task)[:2]
+        done = gather(history, Options(task=task))
+        return done.task, User(OWNER, tuple(done.gathering.entries()))
     entries = vault.history(task)
     if not entries:
         raise DataError(

@@ -89,7 +89,7 @@ class Lane:
             if self.gates:
                 low.narrow(-1, 0, self.gates).mul_(logits.softmax(-1))
             out = torch.baddbmm(y, low, self.up) if self.whole else low.bmm(self.up)
-        return [out] if count == 1 else list(out.split(1))
+        return [out] if count == 1 else [*torch.split_with_sizes(out, [1] * count)]
 
 
 class Seat(nn.Module):
@@ -199,8 +199,8 @@ def _seats(adapted: AdaptedModel) -> dict[str, nn.Module]:
             parent, _, leaf = path.rpartition(".")
             reads = next((read for read in TOGETHER if leaf in read), leaf)
             lanes.setdefault((parent, reads, layer.size, used), []).append(layer)
-    for (*_, used), layers in lanes.items():
-        if used or len(layers) > 1:
+    for layers in lanes.values():
+        if layers[0].name not in seats or len(layers) > 1:
             lane = Lane(layers)
             seats |= {layer.name: Seat(lane, n) for n, layer in enumerate(layers)}
     return seats

@@ -95,7 +95,9 @@ def decoding_cost(
 @torch.no_grad()
 def _compare_at(shape: Shape, rounds: int) -> list[dict[str, object]]:
     with ExitStack() as stack:
-        models = {"plain": random_llama(shape.hidden, shape.blocks, shape.seed)}
+        models: dict[str, nn.Module] = {
+            "plain": random_llama(shape.hidden, shape.blocks, shape.seed)
+        }
         for level in LEVELS:
             adapted = personal(shape, level)
             stack.enter_context(decoding(adapted))
