@@ -1,6 +1,7 @@
 """`proper-client`: options in, functions called, errors out. No logic lives here.
 
-Here stand the commands for a model of one's own; `cli_federation` has the others.
+Here stand the commands that make a model of one's own; those that use it stand in
+`cli_use`, those of a federation in `cli_federation`.
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
@@ -8,12 +9,11 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import click
 
-from proper_client.cli_care import COMMANDS as CARE
-from proper_client.cli_federation import COMMANDS
+from proper_client import cli_care, cli_federation, cli_own, cli_use
 from proper_client.cli_options import (
     completes_tasks,
     debug,
@@ -22,18 +22,15 @@ from proper_client.cli_options import (
     secrets_given,
     vault_at,
 )
-from proper_client.cli_own import COMMANDS as OWN
 from proper_shared.environment import quiet
 from proper_shared.friendly import friendly, plain
-
-Level = Literal["population", "group", "personal"]  # kept.py's, without pydantic
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="proper", prog_name="proper-client")
 def main() -> None:
     """Make and use a model of your own; your history stays on this machine."""
-    quiet(os.environ)  # before any library is imported that would call home
+    quiet()  # before any library is imported that would call home
 
 
 @main.command()
@@ -138,27 +135,6 @@ def import_(
 
 
 @main.command()
-@click.argument("text")
-@click.option(
-    "--level",
-    type=click.Choice(get_args(Level)),
-    help="Which level answers [default: the one that was best on your entries].",
-)
-@click.option("--task", help="Which of your models, if there are several.")
-@home_options
-@debug
-@friendly(interrupted="nothing was changed")
-def generate(
-    *, text: str, level: Level | None, task: str | None, home: Path | None
-) -> None:
-    """Answer TEXT as you would."""
-    from proper_client.speaking import generate as answer  # noqa: PLC0415
-
-    vault = vault_at(home)
-    click.echo(plain(answer(text, vault, task, level)))
-
-
-@main.command()
 @home_options
 @debug
 @friendly(interrupted="nothing was changed")
@@ -209,6 +185,7 @@ def passphrase(*, home: Path | None) -> None:
     click.echo("the new passphrase opens your files, the old one does no more")
 
 
-for command in (*COMMANDS, *OWN, *CARE):
+PARTS = (cli_use, cli_federation, cli_own, cli_care)
+for command in (command for part in PARTS for command in part.COMMANDS):
     main.add_command(command)
 completes_tasks(main)

@@ -1,28 +1,104 @@
-"""From a personal model in the vault to answers."""
+"""From a personal model in the vault to answers, at any level and strength."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from proper_client.answer import Answerer
 from proper_client.assistant import recipe_of
-from proper_client.kept import (
-    TRAIN_AGAIN,
-    About,
-    Level,
-    choose,
-    load,
-)
+from proper_client.conversation import Conversation
+from proper_client.kept import TRAIN_AGAIN, About, Level, choose, load
 from proper_client.opening import Opened, open_release
 from proper_client.personal import LEVELS, Ground, Personal, Personaliser
 from proper_client.standing import base_of, check_there
 from proper_client.vault import Vault
 from proper_shared.backbone import local_folder
 from proper_shared.errors import ConfigError, DataError, FormatError
+from proper_shared.method.decoding import decoding
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who answers: a level, or a place between the levels; both None as trained.
+
+    Attributes:
+        level: One of the three.
+        strength: From 0, the population, to 1, the person; the group is in the middle.
+    """
+
+    level: Level | None = None
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ConfigError: both are given, or the strength is outside of 0 to 1.
+        """
+        if self.level is not None and self.strength is not None:
+            raise ConfigError(
+                "got both a level and a strength, expected one of them",
+                hint="--strength 0 is the population, 0.5 the group, 1 the person",
+            )
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise ConfigError(
+                f"got the strength {self.strength:g}, expected 0 to 1",
+                hint="0 is the population, 0.5 the group, 1 the person",
+            )
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A personal model over its release, ready to answer.
+
+    Attributes:
+        about: What is known about the model.
+        opened: The release; the person sits in it.
+    """
+
+    about: About
+    opened: Opened
+
+    def speak_as(self, voice: Voice) -> None:
+        """Choose who answers from now on."""
+        users = self.opened.adapted.users
+        if voice.strength is None:
+            users.use(*LEVELS[voice.level or self.about.level])
+        else:
+            users.dial(voice.strength)
+
+    def label(self, text: str) -> str:
+        """Answer a text of a task that has labels or scores."""
+        own = Answerer(self.opened.adapted, self.opened.encoder)
+        return own.answers([[sound(text)]])[0][0]
+
+    @contextmanager
+    def conversation(self, turns: int | None = None) -> Iterator[Conversation]:
+        """Open a conversation for a task that is answered in words.
+
+        Who answers has to stay the same until it is closed.
+
+        Args:
+            turns: Earlier exchanges that are read, at most; None for as many as the
+                task is used to.
+        """
+        adapted = self.opened.adapted
+        with decoding(adapted):
+            yield Conversation(adapted, self.opened.encoder, turns)
+
+    def answer(self, text: str) -> str:
+        """Answer a text alone, as if nothing had been said before."""
+        if self.opened.encoder.task.kind != "text":
+            return self.label(text)
+        with self.conversation() as talk:
+            return "".join(talk.ask(sound(text)))
 
 
 def generate(
-    text: str, vault: Vault, task: str | None = None, level: Level | None = None
+    text: str, vault: Vault, task: str | None = None, voice: Voice | None = None
 ) -> str:
     """Answer `text` as the person would.
 
@@ -30,7 +106,7 @@ def generate(
         text: What is read.
         vault: Holds the personal model.
         task: Which of the models; needed where there are several.
-        level: Which level answers; None for the one that was chosen in training.
+        voice: Who answers; None for the level that was chosen in training.
 
     Raises:
         DataError: there is no personal model, or nothing to read.
@@ -43,10 +119,25 @@ def generate(
             "got an empty text, expected something to answer",
             hint="put the text in quotes: proper-client generate 'a long day'",
         )
+    speaker = open_speaker(vault, task)
+    speaker.speak_as(voice or Voice())
+    return speaker.answer(text)
+
+
+def open_speaker(vault: Vault, task: str | None = None) -> Speaker:
+    """Open a personal model and the release below it.
+
+    Args:
+        vault: Holds the personal model.
+        task: Which of the models; needed where there are several.
+
+    Raises:
+        DataError: there is no personal model.
+        ConfigError, FormatError: as `generate`.
+    """
     arrays, about = load(vault, choose(vault, task))
-    opened = _reopen(about)
-    ground = Ground(opened.adapted, opened.encoder, opened.reading)
-    personaliser = Personaliser(ground, recipe_of(opened.header), about.seed)
+    opened = reopen(about)
+    personaliser = personaliser_of(opened, about)
     person = Personal({name: torch.from_numpy(a) for name, a in arrays.items()})
     if _shapes(person) != _shapes(personaliser.newcomer()):
         raise FormatError(
@@ -54,12 +145,26 @@ def generate(
             hint=TRAIN_AGAIN,
         )
     personaliser.seat([person])
-    opened.adapted.users.use(*LEVELS[level or about.level])
-    return Answerer(opened.adapted, opened.encoder).answers([[text]])[0][0]
+    return Speaker(about, opened)
 
 
-def _reopen(about: About) -> Opened:
-    """Open the release that a personal model was trained on, and no other."""
+def personaliser_of(opened: Opened, about: About) -> Personaliser:
+    """Return what trained a personal model over this release.
+
+    Raises:
+        FormatError: the recipe of the release is unknown.
+    """
+    ground = Ground(opened.adapted, opened.encoder, opened.reading)
+    return Personaliser(ground, recipe_of(opened.header), about.seed)
+
+
+def reopen(about: About) -> Opened:
+    """Open the release that a personal model was trained on, and no other.
+
+    Raises:
+        ConfigError: it is gone or another, or its backbone is gone.
+        FormatError: it is damaged.
+    """
     check_there(about)
     if Path(about.backbone).is_absolute() and local_folder(about.backbone) is None:
         raise ConfigError(
@@ -73,6 +178,11 @@ def _reopen(about: About) -> Opened:
             hint=f"{TRAIN_AGAIN} --release none",
         )
     return opened
+
+
+def sound(text: str) -> str:
+    """Return a text that a tokenizer can read: halves of characters are none."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _shapes(person: Personal) -> dict[str, tuple[int, ...]]:

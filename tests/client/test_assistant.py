@@ -17,7 +17,7 @@ from proper_client.assistant import MAX_WORK, Wish, train
 from proper_client.cli import main
 from proper_client.kept import choose, load
 from proper_client.personal import PersonalRecipe
-from proper_client.speaking import generate
+from proper_client.speaking import Voice, generate
 from proper_client.summary import after_training, status
 from proper_client.vault import Vault
 from proper_shared.backbone import NANO
@@ -68,7 +68,9 @@ def test_a_person_who_always_says_the_same_is_answered_so(trained):
 def test_each_level_can_be_asked(trained):
     vault, about, _ = trained
     text = "the harbor"
-    answers = {level: generate(text, vault, level=level) for level in about.costs}
+    answers = {
+        level: generate(text, vault, voice=Voice(level)) for level in about.costs
+    }
     assert answers.keys() == {"population", "group", "personal"}
     assert generate(text, vault) == answers[about.level]
 

@@ -85,7 +85,7 @@ class Experts(nn.Module):
         weights = self.route(banked(x, self.w_x), z)  # (U, n, E), nothing dropped
         low = banked(users.drop(x, self.method.group.dropout), self.a)  # (U, n, E*r)
         users.record(layer, weights)
-        weights = weights * self.method.expert_scale
+        weights = weights * (self.method.expert_scale * users.group_share)
         low = low.reshape(*weights.shape, -1) * weights.unsqueeze(-1)  # (U, n, E, r)
         return banked(low.flatten(-2), self.b)
 
@@ -96,13 +96,17 @@ class Experts(nn.Module):
             logits: (U, n, E), `W_x x`.
             z: (U, n, d_out) or None, as in `forward`.
         """
-        if z is not None and self.method.lora_router == "replace":
-            return banked(z, self.w_l).softmax(-1)
-        e = self.users[0].embedding.unsqueeze(1)  # (U, 1, k)
+        users = self.users[0]
+        replaces = z is not None and self.method.lora_router == "replace"
+        if replaces and users.user_share == 1:
+            return banked(cast("Tensor", z), self.w_l).softmax(-1)
+        e = users.embedding.unsqueeze(1)  # (U, 1, k)
         own = banked(e, self.w_u)  # (U, 1, E)
         if self.method.user_router == "probability_sum":
             logits, own = logits.softmax(-1), own.softmax(-1)
         logits = logits + own
+        if replaces:
+            logits = logits * (1 - users.user_share)
         if z is not None:
             logits = logits + banked(z, self.w_l)
         return logits.softmax(-1)
@@ -144,8 +148,10 @@ class AdaptedLinear(nn.Module):
             adapted.append(population(wide))
         z: Tensor | None = None
         if user is not None and "user" in uses:
-            z = user(wide)
-            adapted.append(cast("Tensor", z))
+            z = cast("Tensor", user(wide))
+            if users.user_share != 1:
+                z = z * users.user_share
+            adapted.append(z)
         if group is not None and "group" in uses:
             aware = z if "lora_router" in uses else None
             adapted.append(group(wide, aware, self.name))

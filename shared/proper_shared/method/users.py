@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 # experts; user LoRA; the router that looks at the user LoRA (of use with it alone)
 Use = Literal["group", "user", "lora_router"]
+MIDDLE = 0.5  # of the dial: the group level
 
 
 class Users(nn.Module):
@@ -26,6 +27,8 @@ class Users(nn.Module):
     Attributes:
         embedding: (U, k) one vector for each seat.
         uses: the parts of the layers that take part in a forward pass.
+        group_share, user_share: by which what the experts and the user LoRA add is
+            multiplied; 1 but where somebody turned the dial (`dial`).
         weight: after a recorded pass, layer name -> (U, E), mean router weight.
         direction: likewise -> (U, E), mean of the normalised router weights.
     """
@@ -34,6 +37,7 @@ class Users(nn.Module):
         super().__init__()
         self.embedding = nn.Parameter(torch.zeros(1, embedding_size))
         self.uses: frozenset[Use] = frozenset()
+        self.group_share = self.user_share = 1.0
         self.recording = False
         self.weight: dict[str, Tensor] = {}
         self.direction: dict[str, Tensor] = {}
@@ -48,8 +52,28 @@ class Users(nn.Module):
         return self.embedding.shape[0]
 
     def use(self, *parts: Use) -> None:
-        """Choose the parts of the layers that take part in a forward pass."""
+        """Choose the parts of the layers that take part in a forward pass, in full."""
         self.uses = frozenset(parts)
+        self.group_share = self.user_share = 1.0
+
+    def dial(self, strength: float) -> None:
+        """Answer from a place between the levels; no answer jumps where it moves.
+
+        0 is the population, 1/2 the group level and 1 the personal one, each exactly.
+        Up to the middle what the experts add grows, from there what the user LoRA adds,
+        and with it what the LoRA-aware router says.
+
+        Args:
+            strength: From 0 to 1.
+        """
+        if strength == 0:
+            self.use()
+        elif strength <= MIDDLE:
+            self.use("group")
+            self.group_share = strength / MIDDLE
+        else:
+            self.use("group", "user", "lora_router")
+            self.user_share = (strength - MIDDLE) / (1 - MIDDLE)
 
     def open_pass(
         self,

@@ -4,6 +4,7 @@ measure        take turns, ratios with intervals, where and with what it was run
 scene          random models and texts
 looped         the same experts as a loop
 layer_cost     experts with routers against one LoRA of the same size
+decoding       a token of an answer against the plain backbone
 one_by_one     personal adapters by stock PEFT, one user after the other
 cohort_speed   personal adapters of a whole cohort at once against that
 encoding_error the mean of encoded updates against that of plain ones
