@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proper_shared.friendly import friendly
+from proper_simulations.cli_leakage import leakage
 
 if TYPE_CHECKING:
     from proper_simulations.config import RunConfig
@@ -189,6 +190,9 @@ def make_starter(*, release: Path) -> None:
 @main.group()
 def bench() -> None:
     """Measure speed against stock PEFT, what privacy costs, and what lies do."""
+
+
+bench.add_command(leakage)
 
 
 @bench.command()
