@@ -56,9 +56,11 @@ class Ranking:
         Args:
             weights: (U,) how often each user counts; None for once.
         """
-        own = np.ones(len(self._owners)) if weights is None else weights[self._owners]
-        right = np.cumsum(own * self._members)[self._last]
-        wrong = np.cumsum(own * ~self._members)[self._last]
+        own: Floats = np.ones(len(self._owners))
+        if weights is not None:
+            own = weights[self._owners].astype(np.float64)
+        right: Floats = np.cumsum(own * self._members)[self._last]
+        wrong: Floats = np.cumsum(own * ~self._members)[self._last]
         return _share(wrong), _share(right)
 
 

@@ -25,7 +25,8 @@ def ranks(likelihoods: Floats, secrets: Sequence[int]) -> Floats:
     """
     own = likelihoods[np.arange(len(likelihoods)), list(secrets)][:, None]
     above, equal = (likelihoods > own).sum(1), (likelihoods == own).sum(1)
-    return 1 + above + (equal - 1) / 2
+    found: Floats = 1 + above + (equal - 1) / 2
+    return found
 
 
 def exposure(ranks: Floats, alternatives: int) -> Floats:
