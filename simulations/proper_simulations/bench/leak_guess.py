@@ -1,6 +1,7 @@
 """Score all that a secret could be as a tree of digits: what is shared is read once."""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -59,7 +60,8 @@ class Guesser:
         for parents, digits in self._levels:
             before = step.shape[1]
             rows = torch.arange(users)[:, None] * before + parents  # (U, n)
-            cache.reorder_cache(rows.flatten().to(self.adapted.device))
+            order = rows.flatten().to(self.adapted.device)
+            cache.reorder_cache(cast("torch.LongTensor", order))
             total = total[:, parents] + step[:, parents, digits]
             tokens = self._digits[digits].repeat(users)[:, None]  # (U*n, 1)
             step = self._next(tokens, cache, users)
