@@ -149,8 +149,8 @@ def test_what_was_learnt_is_known_better_and_each_method_has_adapters_of_its_own
     examples = [[models.encoder.example(e) for e in u.profile] for u in halves.users]
     score = models.losses(examples)
     found = {}
+    before = np.concatenate(models.before(halves.users, score))
     for method in METHODS:
-        before = np.concatenate(models.before(method, halves.users, score))
         after = np.concatenate(models.after(method, halves.halved(0), 0, score))
         assert after[halves.inside(0)].mean() < before[halves.inside(0)].mean()
         found[method] = after

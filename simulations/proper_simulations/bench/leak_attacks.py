@@ -1,7 +1,7 @@
 """Attacks on membership: was this entry in the history that an adapter was trained on?
 
     loss        the smaller the loss, the likelier a member
-    reference   the further it fell below the loss before personalisation
+    reference   the further it fell below the loss of stage 1
     lira        likelihood ratio of the loss among shadow adapters that were trained
                 with the entry against those without (Carlini et al. 2022, online)
 
@@ -90,7 +90,7 @@ def attacks(
 
     Args:
         losses: (D, N) of each entry under each adapter.
-        before: (N,) under the model before personalisation.
+        before: (N,) under the model before personalisation, stage 1.
         inside: (D, N) whether the adapter was trained with the entry.
         owners: (N,) the user of each entry, from 0.
     """

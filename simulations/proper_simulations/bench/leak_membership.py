@@ -88,14 +88,13 @@ class Membership:
             len(halves.users), wanted.resamples, np.random.default_rng(self.seed)
         )
         blind = self._blind(drawn)
-        losses: dict[Method, Floats] = {}
-        before: dict[Method, Floats] = {}
-        for method in METHODS:
-            before[method] = self._before(method)
-            rows = [self._after(method, drawing, show) for drawing in drawings]
-            losses[method] = np.stack(rows)
+        before = self._before()
+        losses = {
+            method: np.stack([self._after(method, d, show) for d in drawings])
+            for method in METHODS
+        }
         scores = {
-            method: attacks(losses[method], before[method], inside, halves.owners)
+            method: attacks(losses[method], before, inside, halves.owners)
             for method in METHODS
         }
         return {
@@ -106,22 +105,23 @@ class Membership:
             "others_in_pool": int((~pool.members).sum()),
             "without_the_model": blind,
             "mean_loss": {
-                method: {
-                    "members": float(losses[method][inside].mean()),
-                    "others": float(losses[method][~inside].mean()),
-                    "before": float(before[method].mean()),
-                }
-                for method in METHODS
+                "stage1": float(before.mean()),
+                **{
+                    method: {
+                        "members": float(losses[method][inside].mean()),
+                        "others": float(losses[method][~inside].mean()),
+                    }
+                    for method in METHODS
+                },
             },
             "attacks": compared(scores, pool, wanted.rates, drawn),
             "auc_of_lira_by_length": self._by_length(scores, pool, drawn),
         }
 
-    def _before(self, method: Method) -> Floats:
-        """Return the loss of each entry (N,) under the release alone."""
+    def _before(self) -> Floats:
+        """Return the loss of each entry (N,) under stage 1."""
         return self._kept(
-            f"before-{method}",
-            lambda: self.models.before(method, self.halves.users, self._score),
+            "before", lambda: self.models.before(self.halves.users, self._score)
         )
 
     def _after(self, method: Method, drawing: int, show: Show) -> Floats:

@@ -48,20 +48,16 @@ class Models:
         self._rival = self.recipe.user.model_copy(update=steps)  # as many steps
         self._ground = Ground(opened.adapted, opened.encoder, opened.reading)
 
-    def before(self, method: Method, users: Sequence[User], score: Scores) -> "Each":
-        """Score with what there is before anything of a user's own is trained.
-
-        That is the group level with the mean embedding, and of OPPU stage 1: what
-        everybody can make of the release.
+    def before(self, users: Sequence[User], score: Scores) -> "Each":
+        """Score with stage 1, which everybody has who has the release.
 
         Args:
-            method: whose.
             users: who are seated.
             score: returns the scores of the users of these numbers.
         """
         personaliser = Personaliser(self._ground, self.recipe)
         personaliser.seat([personaliser.newcomer() for _ in users])
-        self.adapted.users.use(*LEVELS["group" if method == "proper" else "population"])
+        self.adapted.users.use(*LEVELS["population"])
         return list(score(range(len(users))))
 
     def after(
