@@ -189,7 +189,7 @@ def make_starter(*, release: Path) -> None:
 
 @main.group()
 def bench() -> None:
-    """Measure speed against stock PEFT, what privacy costs, and what lies do."""
+    """Measure speed, what privacy costs, what lies do, and what adapters tell."""
 
 
 bench.add_command(leakage)
