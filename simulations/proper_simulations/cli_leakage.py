@@ -24,9 +24,7 @@ from proper_shared.friendly import friendly
 )
 @click.option("--quick", is_flag=True, help="A look in minutes, and no result.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True
-)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @friendly(interrupted="finished trainings are kept in --out; the same command goes on")
 def leakage(*, out: Path, shadows: int, quick: bool, as_json: bool, seed: int) -> None:
