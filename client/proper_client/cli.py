@@ -5,7 +5,6 @@ Here stand the commands that make a model of one's own; those that use it stand 
 Imports stand inside the commands: torch alone takes longer than `--help` may.
 """
 
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path

@@ -8,15 +8,16 @@ from pathlib import Path
 import click
 
 from proper_shared.friendly import friendly
+from proper_simulations.cli_leakage import leakage
 from proper_simulations.cli_options import PATH as _PATH
 from proper_simulations.cli_options import debug as _debug
 from proper_simulations.cli_options import json as _json
 from proper_simulations.cli_options import seed as _seed
 
 
-@click.group()
+@click.group(commands=[leakage])
 def bench() -> None:
-    """Measure speed against stock PEFT, what privacy costs, and what lies do."""
+    """Measure speed, what privacy costs, what lies do, and what adapters tell."""
 
 
 @bench.command()

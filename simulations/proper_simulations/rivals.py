@@ -1,7 +1,7 @@
 """What PROPER is held against, on the same backbone and with the same steps."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from proper_client.answer import Answerer
 from proper_client.personal import Personaliser
@@ -45,9 +45,27 @@ def oppu(personaliser: Personaliser, users: Sequence[User], recipe: Recipe) -> A
         users: with a profile each.
         recipe: of the user LoRA.
     """
+    answers: Answers = [[] for _ in users]
+    for seats in oppu_cohorts(personaliser, users, recipe):
+        texts = [[query.text for query in users[seat].queries] for seat in seats]
+        answerer = Answerer(personaliser.adapted, personaliser.encoder)
+        for seat, own in zip(seats, answerer.answers(texts), strict=True):
+            answers[seat] = own
+    return answers
+
+
+def oppu_cohorts(
+    personaliser: Personaliser, users: Sequence[User], recipe: Recipe
+) -> Iterator[list[int]]:
+    """Train OPPU's adapters; yield which users sit in the model with theirs.
+
+    Args:
+        personaliser: over the model that holds the release; groups are left out.
+        users: with a profile each.
+        recipe: of the user LoRA.
+    """
     adapted, encoder = personaliser.adapted, personaliser.encoder
     order = sorted(range(len(users)), key=lambda i: len(users[i].profile))
-    answers: Answers = [[] for _ in users]
     for start in range(0, len(order), personaliser.cohort_size):
         seats = order[start : start + personaliser.cohort_size]
         cohort = [users[i] for i in seats]
@@ -63,8 +81,4 @@ def oppu(personaliser: Personaliser, users: Sequence[User], recipe: Recipe) -> A
             padding=encoder.padding,
         )
         train_cohort(adapted, job)
-        texts = [[query.text for query in user.queries] for user in cohort]
-        found = Answerer(adapted, encoder).answers(texts)
-        for seat, own in zip(seats, found, strict=True):
-            answers[seat] = own
-    return answers
+        yield seats
