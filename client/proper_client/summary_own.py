@@ -46,7 +46,7 @@ def before_forgetting(parts: Sequence[Part], *, delete_model: bool) -> list[str]
         if len(part.gone) > len(shown):
             lines.append(f"        and {len(part.gone) - len(shown):,} more")
         fate = "deleted" if delete_model or part.whole else "trained again without them"
-        lines.append(f"            a model of them is {fate}")
+        lines.append(f"            your model is then {fate}")
     return lines
 
 
