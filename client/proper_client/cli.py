@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 import click
 
-from proper_client.cli_federation import COMMANDS
+from proper_client import cli_export, cli_federation
+from proper_client.cli_device import device_options, wanted
 from proper_client.cli_options import (
     debug,
     home_options,
@@ -62,6 +63,7 @@ def main() -> None:
     is_flag=True,
     help="Go on with a training that was cut short, or end with an error.",
 )
+@device_options
 @home_options
 @debug
 @friendly(
@@ -85,7 +87,7 @@ def train(*, home: Path | None, **said: Any) -> None:  # noqa: ANN401 - checked 
     from proper_shared.progress import Progress  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    done = learn(plan, vault, now, Progress(), taken=taken)
+    done = learn(plan, vault, now, Progress(), taken=taken, wanted=wanted(told=True))
     seconds = time.monotonic() - start
     click.echo(plain("\n".join(after_learning(done, vault, seconds, home))))
 
@@ -140,6 +142,7 @@ def import_(
     help="Which level answers [default: the one that was best on your entries].",
 )
 @click.option("--task", help="Which of your models, if there are several.")
+@device_options
 @home_options
 @debug
 @friendly(interrupted="nothing was changed")
@@ -150,7 +153,7 @@ def generate(
     from proper_client.speaking import generate as answer  # noqa: PLC0415
 
     vault = vault_at(home)
-    click.echo(plain(answer(text, vault, task, level)))
+    click.echo(plain(answer(text, vault, task, level, wanted())))
 
 
 @main.command()
@@ -204,5 +207,5 @@ def passphrase(*, home: Path | None) -> None:
     click.echo("the new passphrase opens your files, the old one does no more")
 
 
-for command in (*COMMANDS, *OWN):
+for command in (*cli_federation.COMMANDS, *OWN, *cli_export.COMMANDS):
     main.add_command(command)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proper_shared.friendly import friendly
+from proper_simulations.cli_memory import COMMANDS
 
 if TYPE_CHECKING:
     from proper_simulations.config import RunConfig
@@ -186,7 +187,7 @@ def make_starter(*, release: Path) -> None:
     click.echo(f"written to {STARTER}")
 
 
-@main.group()
+@main.group(commands=COMMANDS)
 def bench() -> None:
     """Measure speed against stock PEFT, what privacy costs, and what lies do."""
 

@@ -12,5 +12,7 @@ privacy_curve  what differential privacy costs stage 1, by epsilon and number of
 in_one_place   stages 1 and 2 with all entries in one place
 central        federated against that, and masked against unmasked
 round_cost     bytes of a round, and its time beside training
+memory         what an estimate of memory says, against what a training took
+four_bits      a population LoRA beside weights in 4 bits, or merged before
 table          results as text
 """
