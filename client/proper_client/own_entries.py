@@ -5,7 +5,8 @@ Known before torch is loaded.
 
 from pathlib import Path
 
-from proper_client.importers.importing import read_history
+from proper_client.importers.formats import Options
+from proper_client.importers.importing import gather
 from proper_client.kept import choose
 from proper_client.vault import Vault
 from proper_shared.history import Entry
@@ -29,4 +30,4 @@ def entries_for(
     name = choose(vault, task)
     if history is None:
         return name, vault.history(name)
-    return name, tuple(read_history(history, name)[1].profile)
+    return name, tuple(gather(history, Options(task=name)).gathering.entries())
