@@ -19,18 +19,18 @@ from proper_client.course import Course, course_for
 from proper_client.kept import About, load_all
 from proper_client.later import Pupil, learn_later
 from proper_client.learnt import NAME, Learnt
-from proper_client.opening import Opened, open_release
+from proper_client.opening import Aim, Opened, ground_of, open_release
 from proper_client.person import parts_of
 from proper_client.personal import (
     AGAIN,
     PHASES,
-    Ground,
     Personal,
     Personaliser,
     PersonalRecipe,
     by_name,
 )
 from proper_client.personal import Progress as Report
+from proper_client.placement import Wanted
 from proper_client.standing import name_of
 from proper_client.vault import Vault
 from proper_client.wish import Taken, Wish, settled, take_in
@@ -80,6 +80,7 @@ def learn(  # noqa: PLR0913 - the last two are for who has read, and for tests
     *,
     taken: Taken | None = None,
     every_s: float = EVERY_S,
+    wanted: Wanted | None = None,
 ) -> Learning:
     """Put a history into the vault, and train a personal model from all that is there.
 
@@ -90,6 +91,7 @@ def learn(  # noqa: PLR0913 - the last two are for who has read, and for tests
         progress: Called after each step.
         taken: What `take_in` returned, if it was called already.
         every_s: Seconds between checkpoints, at least.
+        wanted: Where to compute, and in how many bits.
 
     Raises:
         DataError: the history is wrong, or there is none, or nothing to resume.
@@ -104,7 +106,8 @@ def learn(  # noqa: PLR0913 - the last two are for who has read, and for tests
     wish = settled(wish, vault, task.name)
     if wish.release is None or wish.seed is None:
         raise ValueError("a settled wish names its release and its seed")
-    opened = open_release(wish.release, wish.backbone)
+    aim = Aim(wanted or Wanted(), taken.entries, trains=True)
+    opened = open_release(wish.release, wish.backbone, aim)
     personaliser = _personaliser(opened, wish.seed)
     with vault.learning():
         taken.keep(vault)
@@ -255,14 +258,14 @@ class _Lesson:
             release=name_of(base),
             release_sha256=opened.digest,
             backbone=str(local_folder(backbone) or backbone),
+            precision="float32" if (p := opened.placement) is None else p.precision,
         )
 
 
 def _personaliser(opened: Opened, seed: int) -> Personaliser:
     """Train and answer as the release says."""
     recipe = recipe_of(opened.header)
-    ground = Ground(opened.adapted, opened.encoder, opened.reading)
-    return Personaliser(ground, recipe, seed)
+    return Personaliser(ground_of(opened), recipe, seed)
 
 
 def recipe_of(header: Header) -> PersonalRecipe:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import click
 
-from proper_client import cli_care, cli_federation, cli_own, cli_use
+from proper_client import cli_care, cli_export, cli_federation, cli_own, cli_use
+from proper_client.cli_device import device_options, wanted
 from proper_client.cli_options import (
     completes_tasks,
     debug,
@@ -63,6 +64,7 @@ def main() -> None:
     is_flag=True,
     help="Go on with a training that was cut short, or end with an error.",
 )
+@device_options
 @home_options
 @debug
 @friendly(
@@ -86,7 +88,7 @@ def train(*, home: Path | None, **said: Any) -> None:  # noqa: ANN401 - checked 
     from proper_shared.progress import Progress  # noqa: PLC0415
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    done = learn(plan, vault, now, Progress(), taken=taken)
+    done = learn(plan, vault, now, Progress(), taken=taken, wanted=wanted(told=True))
     seconds = time.monotonic() - start
     click.echo(plain("\n".join(after_learning(done, vault, seconds, home))))
 
@@ -184,7 +186,7 @@ def passphrase(*, home: Path | None) -> None:
     click.echo("the new passphrase opens your files, the old one does no more")
 
 
-PARTS = (cli_use, cli_federation, cli_own, cli_care)
+PARTS = (cli_use, cli_export, cli_federation, cli_own, cli_care)
 for command in (command for part in PARTS for command in part.COMMANDS):
     main.add_command(command)
 completes_tasks(main)

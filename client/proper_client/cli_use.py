@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import click
 
+from proper_client.cli_device import device_options, wanted
 from proper_client.cli_options import debug, home_options, vault_at
 from proper_shared.friendly import Command, friendly, plain
 
@@ -39,6 +40,7 @@ def _voice(command: Command) -> Command:
 @click.argument("text")
 @_voice
 @_task
+@device_options
 @home_options
 @debug
 @_unchanged
@@ -55,7 +57,7 @@ def generate(
     from proper_client.speaking import generate as answer  # noqa: PLC0415
 
     voice = Voice(level, strength)
-    click.echo(plain(answer(text, vault_at(home), task, voice)))
+    click.echo(plain(answer(text, vault_at(home), task, voice, wanted())))
 
 
 @click.command()
@@ -67,6 +69,7 @@ def generate(
     "messages, and none where a task is about single texts].",
 )
 @_task
+@device_options
 @home_options
 @debug
 @_unchanged
@@ -80,10 +83,11 @@ def chat(
 ) -> None:
     """Answer line after line, from a terminal or a pipe, until /quit or the end."""
     from proper_client.chatting import chat as talk  # noqa: PLC0415
+    from proper_client.opening import Aim  # noqa: PLC0415
     from proper_client.speaking import Voice, open_speaker  # noqa: PLC0415
 
     voice = Voice(level, strength)
-    talk(open_speaker(vault_at(home), task), voice, turns)
+    talk(open_speaker(vault_at(home), task, Aim(wanted())), voice, turns)
 
 
 @click.command()
@@ -101,6 +105,7 @@ def chat(
 )
 @_task
 @_json
+@device_options
 @home_options
 @debug
 @_unchanged
@@ -116,17 +121,17 @@ def compare(
 
     A model is trained anew without them and thrown away; yours stays as it is.
     """
-    from proper_client.kept import choose, load  # noqa: PLC0415
+    from proper_client.kept import load  # noqa: PLC0415
     from proper_client.own_entries import person_of  # noqa: PLC0415
 
     vault = vault_at(home)
-    _, about = load(vault, choose(vault, task))
-    asked, user = person_of(vault, about.task, history)
+    asked, user = person_of(vault, task, history)
+    _, about = load(vault, asked.name)
     from proper_client.comparing import compare as judge  # noqa: PLC0415
     from proper_client.showing import comparison  # noqa: PLC0415
     from proper_shared.progress import Progress  # noqa: PLC0415
 
-    found = judge(about, asked, user, Progress())
+    found = judge(about, asked, user, Progress(), wanted())
     if as_json:
         click.echo(json.dumps(found.as_json(examples), indent=1))
     else:
@@ -138,6 +143,7 @@ def compare(
 @_voice
 @_task
 @_json
+@device_options
 @home_options
 @debug
 @_unchanged
@@ -156,11 +162,12 @@ def explain(  # noqa: PLR0913 - one for each option
     """
     from proper_client.explaining import explain as look  # noqa: PLC0415
     from proper_client.explaining import portrait  # noqa: PLC0415
+    from proper_client.opening import Aim  # noqa: PLC0415
     from proper_client.showing import explanation  # noqa: PLC0415
     from proper_client.speaking import Voice, open_speaker  # noqa: PLC0415
 
     voice = Voice(level, strength)
-    speaker = open_speaker(vault_at(home), task)
+    speaker = open_speaker(vault_at(home), task, Aim(wanted()))
     found = portrait(speaker, voice) if text is None else look(speaker, text, voice)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=1))

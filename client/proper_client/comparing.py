@@ -17,10 +17,11 @@ from typing import Any
 from proper_client.answer import Answerer
 from proper_client.judging import LOWER_IS_BETTER, Score, difference, scores
 from proper_client.kept import About
-from proper_client.opening import Opened
+from proper_client.opening import Aim, Opened
 from proper_client.person import LEVELS, parts_of
 from proper_client.personal import Personaliser
-from proper_client.speaking import personaliser_of, reopen
+from proper_client.placement import Wanted
+from proper_client.seated import personaliser_of, reopen
 from proper_shared.allocator import keep_freed_memory
 from proper_shared.errors import DataError
 from proper_shared.history import Entry, User
@@ -81,7 +82,11 @@ class Comparison:
 
 
 def compare(
-    about: About, task: Task, user: User, progress: Progress | None = None
+    about: About,
+    task: Task,
+    user: User,
+    progress: Progress | None = None,
+    wanted: Wanted | None = None,
 ) -> Comparison:
     """Train on the older entries, and ask every level about the newest ones.
 
@@ -90,6 +95,7 @@ def compare(
         task: Of the history.
         user: With the history.
         progress: Called after each step.
+        wanted: Where to compute, and in how many bits.
 
     Raises:
         DataError: the history is of another task, or has too few entries.
@@ -110,7 +116,7 @@ def compare(
             hint="compare again when you have more entries",
         )
     keep_freed_memory()
-    opened = reopen(about)
+    opened = reopen(about, Aim(wanted or Wanted(), user.profile, trains=True))
     answers = _own_majority(task, older, len(newest))
     answers |= _levels(opened, about, user, progress)
     golds = [entry.output for entry in newest]

@@ -40,6 +40,9 @@ class About(BaseModel):
     release: str = Field(description="folder of the release below")
     release_sha256: str = Field(description="SHA-256 of that release's manifest")
     backbone: str = Field(description="nano, or a folder or hub id")
+    precision: Literal["float32", "bfloat16", "4bit"] = Field(
+        default="float32", description="of the backbone's weights in training"
+    )
 
 
 def load(vault: Vault, name: str) -> tuple[Arrays, About]:

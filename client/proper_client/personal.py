@@ -11,7 +11,7 @@ are trained in one pass; each result is the one of training alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,14 @@ from proper_client.person import (
     Personal,
     parts_of,
 )
-from proper_client.reading import NEWEST, Reader
+from proper_client.reading import NEWEST, ROWS, Reader
 from proper_client.recipe import PHASES, PersonalRecipe
 from proper_shared.encoding import Encoded, Encoder, Example
 from proper_shared.errors import FormatError
 from proper_shared.grouping import first_embedding
 from proper_shared.history import Entry, User
 from proper_shared.method.cohort import CohortTraining, Job, generator_for
+from proper_shared.method.passes import WHOLE, Limits
 from proper_shared.method.stages import (
     EMBEDDING,
     STAGES,
@@ -61,11 +62,15 @@ class Ground:
         adapted: population merged, group loaded, the mean embedding in its seat.
         encoder: of the task.
         reading: the arrays that tell where a user lies, `grouping.READING`.
+        limits: how much of a step is in memory at once.
+        asked: entries that are answered at once, at most.
     """
 
     adapted: AdaptedModel
     encoder: Encoder
     reading: Arrays
+    limits: Limits = WHOLE
+    asked: int = 512
 
 
 class Personaliser:
@@ -86,7 +91,8 @@ class Personaliser:
         cohort_size: int = 50,
     ) -> None:
         self.adapted, self.encoder, self.recipe = ground.adapted, ground.encoder, recipe
-        self.reading, self.reader = ground.reading, Reader(ground.adapted)
+        self.reading, self.ground = ground.reading, ground
+        self.reader = Reader(ground.adapted, min(ROWS, ground.asked))
         self.seed, self.cohort_size = seed, cohort_size
         self.lead = LEAD[ground.encoder.task.kind]
         # examples learnt from, and examples only read, repetitions counted
@@ -263,7 +269,8 @@ class Personaliser:
         ]
         recipe: Recipe = getattr(work.recipe, phase)
         padding = self.encoder.padding
-        return Job(phase, work.examples, generators, recipe, padding, later=work.later)
+        job = Job(phase, work.examples, generators, recipe, padding, later=work.later)
+        return replace(job, limits=self.ground.limits)
 
     def _look(self, leg: int, person: Personal, training: CohortTraining) -> Checkpoint:
         """Return where the training of the one user stands."""
@@ -284,7 +291,7 @@ class Personaliser:
     ) -> list[list[tuple[float, ...]]]:
         """Return for each user, of each entry, what it costs at each level."""
         self.seat(people)
-        answerer = Answerer(self.adapted, self.encoder)
+        answerer = Answerer(self.adapted, self.encoder, self.ground.asked)
         by_level: list[list[list[float]]] = []
         for uses in LEVELS.values():
             self.adapted.users.use(*uses)

@@ -21,10 +21,11 @@ class Reader:
 
     Args:
         adapted: its experts and user LoRAs are not used while reading.
+        rows: how many entries are read at once, at most.
     """
 
-    def __init__(self, adapted: AdaptedModel) -> None:
-        self.adapted = adapted
+    def __init__(self, adapted: AdaptedModel, rows: int = ROWS) -> None:
+        self.adapted, self.rows = adapted, rows
         head = output_head(adapted.model)
         self.weight = head.weight  # (V, w)
         self.product = last_product(adapted.model)
@@ -41,8 +42,8 @@ class Reader:
         """
         newest = examples[-NEWEST:]
         parts = [
-            self._read(newest[start : start + ROWS], padding)
-            for start in range(0, len(newest), ROWS)
+            self._read(newest[start : start + self.rows], padding)
+            for start in range(0, len(newest), self.rows)
         ]
         both = [torch.cat(part) for part in zip(*parts, strict=True)]
         x, d = (a @ p for a, p in zip(both, self.projections, strict=True))

@@ -3,20 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from proper_client.answer import Answerer
-from proper_client.assistant import recipe_of
 from proper_client.conversation import Conversation
-from proper_client.kept import TRAIN_AGAIN, About, Level, choose, load
-from proper_client.opening import Opened, open_release
-from proper_client.personal import LEVELS, Ground, Personal, Personaliser
-from proper_client.standing import base_of, check_there
+from proper_client.kept import About, Level
+from proper_client.opening import Aim, Opened
+from proper_client.personal import LEVELS
+from proper_client.placement import Wanted
+from proper_client.seated import seat
 from proper_client.vault import Vault
-from proper_shared.backbone import local_folder
-from proper_shared.errors import ConfigError, DataError, FormatError
+from proper_shared.errors import ConfigError, DataError
+from proper_shared.history import Entry
 from proper_shared.method.decoding import decoding
 
 
@@ -98,7 +95,11 @@ class Speaker:
 
 
 def generate(
-    text: str, vault: Vault, task: str | None = None, voice: Voice | None = None
+    text: str,
+    vault: Vault,
+    task: str | None = None,
+    voice: Voice | None = None,
+    wanted: Wanted | None = None,
 ) -> str:
     """Answer `text` as the person would.
 
@@ -107,83 +108,44 @@ def generate(
         vault: Holds the personal model.
         task: Which of the models; needed where there are several.
         voice: Who answers; None for the level that was chosen in training.
+        wanted: Where to compute, and in how many bits.
 
     Raises:
         DataError: there is no personal model, or nothing to read.
         ConfigError: there are several models and `task` is none of them, or the
             release below is no longer what it was.
         FormatError: the personal model is damaged, or does not fit its release.
+        ModelError: the backbone is not there, or does not fit into memory.
     """
     if not text.strip():
         raise DataError(
             "got an empty text, expected something to answer",
             hint="put the text in quotes: proper-client generate 'a long day'",
         )
-    speaker = open_speaker(vault, task)
+    aim = Aim(wanted or Wanted(), (Entry("", sound(text), ""),))
+    speaker = open_speaker(vault, task, aim)
     speaker.speak_as(voice or Voice())
     return speaker.answer(text)
 
 
-def open_speaker(vault: Vault, task: str | None = None) -> Speaker:
+def open_speaker(
+    vault: Vault, task: str | None = None, aim: Aim | None = None
+) -> Speaker:
     """Open a personal model and the release below it.
 
     Args:
         vault: Holds the personal model.
         task: Which of the models; needed where there are several.
+        aim: What for; see `open_release`.
 
     Raises:
         DataError: there is no personal model.
-        ConfigError, FormatError: as `generate`.
+        ConfigError, FormatError, ModelError: as `generate`.
     """
-    arrays, about = load(vault, choose(vault, task))
-    opened = reopen(about)
-    personaliser = personaliser_of(opened, about)
-    person = Personal({name: torch.from_numpy(a) for name, a in arrays.items()})
-    if _shapes(person) != _shapes(personaliser.newcomer()):
-        raise FormatError(
-            f"the personal model for {about.task} does not fit its release",
-            hint=TRAIN_AGAIN,
-        )
-    personaliser.seat([person])
-    return Speaker(about, opened)
-
-
-def personaliser_of(opened: Opened, about: About) -> Personaliser:
-    """Return what trained a personal model over this release.
-
-    Raises:
-        FormatError: the recipe of the release is unknown.
-    """
-    ground = Ground(opened.adapted, opened.encoder, opened.reading)
-    return Personaliser(ground, recipe_of(opened.header), about.seed)
-
-
-def reopen(about: About) -> Opened:
-    """Open the release that a personal model was trained on, and no other.
-
-    Raises:
-        ConfigError: it is gone or another, or its backbone is gone.
-        FormatError: it is damaged.
-    """
-    check_there(about)
-    if Path(about.backbone).is_absolute() and local_folder(about.backbone) is None:
-        raise ConfigError(
-            f"the backbone in {about.backbone} is gone",
-            hint=f"{TRAIN_AGAIN} --backbone FOLDER",
-        )
-    opened = open_release(base_of(about), about.backbone)
-    if opened.digest != about.release_sha256:  # of a blank one it is known only now
-        raise ConfigError(
-            f"the backbone {about.backbone} is another than in training",
-            hint=f"{TRAIN_AGAIN} --release none",
-        )
-    return opened
+    seated = seat(vault, task, aim)
+    return Speaker(seated.about, seated.opened)
 
 
 def sound(text: str) -> str:
     """Return a text that a tokenizer can read: halves of characters are none."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-
-
-def _shapes(person: Personal) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in person.tensors.items()}

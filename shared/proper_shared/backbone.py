@@ -34,7 +34,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging
 
 from proper_shared.errors import ConfigError, ModelError
-from proper_shared.kernel_advice import without_kernel_advice
+from proper_shared.quantised import four_bits
 
 NANO = Path(__file__).parent / "nano"
 Bits = Literal[4, 16, 32]
@@ -85,14 +85,23 @@ def load_backbone(
             f"got {bits} bits, expected 32, 16 or 4",
             hint="32 is exact, 16 is bfloat16, 4 needs bitsandbytes",
         )
-    folder = NANO if name == "nano" else _find(name)
-    _refuse_detours(folder)
-    config = _config(folder)
-    tokenizer = _tokenizer(folder, config)
+    folder, _, tokenizer = look_at(name)
     fingerprint = fingerprint_of(folder)
     model = _model(folder, bits, device)
     model.requires_grad_(requires_grad=False)
     return Backbone(model.train(mode=False), tokenizer, name, fingerprint)
+
+
+def look_at(name: str) -> tuple[Path, PretrainedConfig, PreTrainedTokenizerBase]:
+    """Return folder, configuration and tokenizer of a model; no weight is read.
+
+    Raises:
+        ModelError: As `load_backbone`.
+    """
+    folder = NANO if name == "nano" else _find(name)
+    _refuse_detours(folder)
+    config = _config(folder)
+    return folder, config, _tokenizer(folder, config)
 
 
 def local_folder(name: str) -> Path | None:
@@ -331,7 +340,7 @@ def _model(folder: Path, bits: Bits, device: str) -> PreTrainedModel:
     options["trust_remote_code"] = False
     options["dtype"] = torch.float32 if bits == 32 else torch.bfloat16
     if bits == 4:
-        options["quantization_config"] = _four_bits()
+        options["quantization_config"] = four_bits()
         options["device_map"] = {"": device}
     try:
         with quiet_transformers():
@@ -376,24 +385,3 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _four_bits() -> object:
-    try:
-        with without_kernel_advice():
-            import bitsandbytes.nn.modules as quantised  # noqa: PLC0415 - seconds
-    except ImportError as error:
-        raise ModelError(
-            "4 bits need bitsandbytes, which is not installed",
-            hint="pip install 'proper[quant]', or use 16 bits",
-        ) from error
-    from transformers import BitsAndBytesConfig  # noqa: PLC0415 - beside its backend
-
-    # With AVX512-BF16 a forward without gradients repacks the weights in place, and
-    # from then on the gradients of what lies below are silently wrong.
-    quantised.has_avx512bf16 = lambda: False  # type: ignore[attr-defined]
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )

@@ -84,6 +84,13 @@ class Header(BaseModel):
         description="what protects those who took part",
     )
 
+    four_bits: Literal["branch", "merged"] = Field(
+        default="branch",
+        exclude_if=lambda way: way == "branch",  # programs from before refuse it
+        description="how the population meets a backbone in 4 bits: beside the "
+        "weights, or merged into them in bfloat16 before they are quantised",
+    )
+
     @property
     def protection(self) -> str:
         """What protects those who took part, in one line."""

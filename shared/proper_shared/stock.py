@@ -7,6 +7,7 @@ LoRA with the population below it but without the groups.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -47,6 +48,40 @@ def write_lora(folder: Path, tensors: Mapping[str, Tensor], lora: Lora) -> None:
     )
     config.save_pretrained(str(folder))
     stock = {_stock_name(name): t.contiguous() for name, t in tensors.items()}
+    save_file(stock, folder / ADAPTER, metadata={"format": "pt"})
+
+
+def write_factors(
+    folder: Path, factors: Mapping[str, tuple[Tensor, Tensor]], base: str | None
+) -> None:
+    """Write LoRAs of several ranks, each scaled by one, as a stock PEFT folder.
+
+    Args:
+        folder: made if it is not there.
+        factors: layer -> A (R, d_in) and B (d_out, R), R the same for layers whose
+            names end alike.
+        base: what the folder says that it belongs to, such as a hub id.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ranks = {name.rpartition(".")[2]: len(a) for name, (a, _) in factors.items()}
+    largest = max(ranks.values())
+    others = {leaf: rank for leaf, rank in ranks.items() if rank != largest}
+    config = LoraConfig(
+        r=largest,
+        lora_alpha=largest,
+        rank_pattern=others,
+        alpha_pattern=others,
+        target_modules=sorted(ranks),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base,
+        inference_mode=True,
+    )
+    config.save_pretrained(str(folder))
+    stock = {
+        f"{PREFIX}{name}.{FACTORS[kind]}.weight": tensor.float().cpu().contiguous()
+        for name, pair in factors.items()
+        for kind, tensor in zip(("a", "b"), pair, strict=True)
+    }
     save_file(stock, folder / ADAPTER, metadata={"format": "pt"})
 
 
@@ -104,15 +139,20 @@ def stack_experts(experts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def write_merged(folder: Path, adapted: AdaptedModel) -> None:
+def write_merged(folder: Path, adapted: AdaptedModel, dtype: str | None = None) -> None:
     """Write the backbone, with the population merged, as a stock model folder.
 
     Args:
         folder: is there.
         adapted: what stands beside the weights (experts, user LoRA) is left out.
+        dtype: of the weights in the files; None for the one that they have.
     """
     model = adapted.model
-    model.config.save_pretrained(folder)
+    config = deepcopy(model.config)
+    short: torch.dtype | None = None if dtype is None else getattr(torch, dtype)
+    if short is not None:
+        config.dtype = short
+    config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
     ours = {
@@ -123,7 +163,7 @@ def write_merged(folder: Path, adapted: AdaptedModel) -> None:
     ours.add("users.embedding")
     tied = model.config.tie_word_embeddings
     weights = {
-        name.replace(".base.", "."): tensor.contiguous()
+        name.replace(".base.", "."): tensor.to(dtype=short).contiguous()
         for name, tensor in model.state_dict().items()
         if name not in ours and not (tied and name.startswith("lm_head."))
     }

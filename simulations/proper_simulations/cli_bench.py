@@ -9,15 +9,16 @@ import click
 
 from proper_shared.friendly import friendly
 from proper_simulations.cli_leakage import leakage
+from proper_simulations.cli_memory import four_bits, memory
 from proper_simulations.cli_options import PATH as _PATH
 from proper_simulations.cli_options import debug as _debug
 from proper_simulations.cli_options import json as _json
 from proper_simulations.cli_options import seed as _seed
 
 
-@click.group(commands=[leakage])
+@click.group(commands=[leakage, memory, four_bits])
 def bench() -> None:
-    """Measure speed, what privacy costs, what lies do, and what adapters tell."""
+    """Measure speed, memory, what privacy costs, what lies do, what adapters tell."""
 
 
 @bench.command()

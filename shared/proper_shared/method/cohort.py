@@ -15,10 +15,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from proper_shared.encoding import Batch, Example, collate
+from proper_shared.encoding import Example, collate
 from proper_shared.errors import FormatError, ModelError
 from proper_shared.method.config import Recipe
-from proper_shared.method.objective import own_constraint, stack_layers, text_loss
+from proper_shared.method.objective import stack_layers
+from proper_shared.method.passes import WHOLE, Limits, Passes
 from proper_shared.method.stages import EMBEDDING, AdaptedModel, Stage
 
 Report = Callable[[int, int, float], None]  # step, steps, mean loss of the users
@@ -160,6 +161,7 @@ class Job:
         constraint: keeps routers of different users apart, where experts are trained.
         later: for each user, what came after `examples`: half of each batch is of it,
             the rest repeats what came before. Empty where all is learnt alike.
+        limits: of memory; they change the result by rounding alone.
     """
 
     stage: Stage
@@ -170,6 +172,7 @@ class Job:
     only: Literal["a", "b"] | None = None
     constraint: Constraint | None = None
     later: Sequence[Sequence[Example]] = ()
+    limits: Limits = WHOLE
 
     @property
     def entries(self) -> list[int]:
@@ -203,7 +206,7 @@ def train_cohort(
         report: called after each step.
 
     Raises:
-        ModelError: the loss became infinite or no number.
+        ModelError: the loss became infinite or no number, or memory is short.
     """
     training = CohortTraining(adapted, job)
     for _ in range(job.recipe.steps):
@@ -234,19 +237,19 @@ class CohortTraining:
                 trained.pop(name).requires_grad = False
         self._optimiser = CohortAdam(trained, job.recipe, job.entries)
         self._streams = job.streams()
-        self._total = _Totals()
+        self._total, self._passes = _Totals(), Passes(adapted, job)
         self.done, self.computed = 0, 0
 
     def step(self) -> float:
         """Make one step; return the mean loss of the users.
 
         Raises:
-            ModelError: the loss became infinite or no number.
+            ModelError: the loss became infinite or no number, or memory is short.
         """
         job = self.job
         drawn = [[x for part in own for x in next(part)] for own in self._streams]
         self.computed += sum(map(len, drawn))
-        loss = _pass(self.adapted, collate(drawn, job.padding), job)
+        loss = self._passes.run(collate(drawn, job.padding))
         if not bool(loss.isfinite().all()):
             raise ModelError(
                 f"the loss is no number any more, at step {self.done + 1} of "
@@ -309,27 +312,6 @@ class CohortTraining:
             for i, stream in enumerate(own):
                 stream.order = state[f"order.{seat}.{i}"]
                 stream.start = int(state[f"start.{seat}.{i}"])
-
-
-def _pass(adapted: AdaptedModel, batch: Batch, job: Job) -> Tensor:
-    """Run one step forward and backward; return the loss of each user, (U,)."""
-    users, constraint = adapted.users, job.constraint
-    users.open_pass(
-        batch.mask.to(adapted.device),
-        batch.extents,
-        job.generators,
-        record=job.stage == "group",
-    )
-    logits = adapted.logits(batch)
-    loss = text_loss(logits, batch.targets.to(adapted.device), users.count)
-    objective = loss.sum()
-    if constraint is not None and constraint.weight > 0:
-        directions = stack_layers(users.direction, adapted.layers)
-        likeness = own_constraint(directions, constraint.others, constraint.peers)
-        objective = objective + constraint.weight * likeness.sum()
-    objective.backward()  # type: ignore[no-untyped-call]
-    users.close_pass()
-    return loss.detach()
 
 
 class _Totals:

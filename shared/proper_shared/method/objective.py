@@ -20,13 +20,17 @@ from torch import Tensor
 ALONE = 1e-3  # peers; what is left of a sum below this is rounding
 
 
-def text_loss(logits: Tensor, targets: Tensor, users: int) -> Tensor:
+def text_loss(
+    logits: Tensor, targets: Tensor, users: int, tokens: Tensor | None = None
+) -> Tensor:
     """Mean negative log likelihood of each user's target tokens, in nats.
 
     Args:
         logits: (U*b, K, V), position j predicts target j.
         targets: (U*b, K) token ids, -100 where there is none.
         users: U.
+        tokens: (U,) what the sums are divided by, where the targets are a part of a
+            batch; None for the number of the targets.
 
     Returns:
         (U,) zero for a user without targets.
@@ -34,8 +38,15 @@ def text_loss(logits: Tensor, targets: Tensor, users: int) -> Tensor:
     nll = F.cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), reduction="none"
     )
+    if tokens is None:
+        tokens = target_tokens(targets, users)
+    return nll.reshape(users, -1).sum(1) / tokens
+
+
+def target_tokens(targets: Tensor, users: int) -> Tensor:
+    """Count each user's target tokens, (U,); one where there are none."""
     known = (targets != -100).reshape(users, -1)  # (U, b*K)
-    return nll.reshape(users, -1).sum(1) / known.sum(1).clamp(min=1)
+    return known.sum(1).clamp(min=1)
 
 
 def pair_constraint(directions: Tensor) -> Tensor:

@@ -121,6 +121,11 @@ class AdaptedModel:
         """Where the model computes."""
         return self.model.device
 
+    def move(self, device: str) -> None:
+        """Compute elsewhere from now on: what stands beside the weights moves along."""
+        self.users.to(device)
+        self.model.to(device)  # type: ignore[arg-type]
+
     def _at(self, lora: Lora) -> Iterator[AdaptedLinear]:
         return (
             layer
@@ -174,11 +179,13 @@ class AdaptedModel:
         for layer in self.layers.values():
             setattr(layer, part, None)
 
-    def merge_population(self) -> None:
+    def merge_population(self, *, keep: bool = True) -> None:
         """Add the population LoRA to the weights: `W_p = W + s B_p A_p`.
 
-        The plain weights are kept, so that `split_population` can go back. Quantised
-        weights cannot be added to: there the LoRA stays a branch beside them.
+        Quantised weights cannot be added to: there the LoRA stays a branch beside them.
+
+        Args:
+            keep: the plain weights too, so that `split_population` can go back.
         """
         for layer in self._at(self.method.population):
             lora, weight = layer.population, layer.base.weight
@@ -186,7 +193,8 @@ class AdaptedModel:
                 continue
             if not weight.is_floating_point():
                 continue
-            self._plain[layer.name] = weight.detach().clone()
+            if keep:
+                self._plain[layer.name] = weight.detach().clone()
             with torch.no_grad():
                 delta = lora.b[0].double() @ lora.a[0].double() * lora.lora.scale
                 weight.copy_((weight.double() + delta).to(weight.dtype))

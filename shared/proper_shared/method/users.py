@@ -10,7 +10,8 @@ k numbers in an embedding.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -43,7 +44,7 @@ class Users(nn.Module):
         self.direction: dict[str, Tensor] = {}
         self._valid: Tensor | None = None  # (U, b*T, 1)
         self._extents: list[tuple[int, int]] = []
-        self._row = 0
+        self._row, self._start = 0, 0
         self._generators: Sequence[torch.Generator] = ()
 
     @property
@@ -82,20 +83,24 @@ class Users(nn.Module):
         generators: Sequence[torch.Generator],
         *,
         record: bool,
+        start: int = 0,
     ) -> None:
-        """Prepare one training pass.
+        """Prepare one training pass, over a batch or a slice of its rows.
 
         Args:
             mask: (U*b, T) one where a token is real; rows are padded on the left.
-            extents: for each user, (rows, tokens) of the user's own part of the batch.
+            extents: for each user, (rows, tokens) of the user's own part of the batch,
+                also where only a slice is passed.
             generators: one for each user, drawn from for dropout; empty for none.
             record: whether `weight` and `direction` are collected.
+            start: row of each user's batch at which the slice begins.
         """
         valid = mask.reshape(self.count, -1, mask.shape[1]).to(torch.float32)
         for seat, (rows, _) in enumerate(extents):
-            valid[seat, rows:] = 0  # rows that fill up a user's share say nothing
+            filled = max(0, rows - start)
+            valid[seat, filled:] = 0  # rows that fill up a user's share say nothing
         self._valid = valid.reshape(self.count, -1, 1)
-        self._row = mask.shape[1]
+        self._row, self._start = mask.shape[1], start
         self._extents, self._generators = list(extents), generators
         self.recording = record
         self.weight, self.direction = {}, {}
@@ -104,11 +109,32 @@ class Users(nn.Module):
         """Forget the pass: no dropout, nothing is recorded."""
         self._generators, self.recording = (), False
 
+    def states(self) -> list[Tensor]:
+        """Return where the generators of the pass stand."""
+        return [generator.get_state() for generator in self._generators]
+
+    @contextmanager
+    def replay(self, states: Sequence[Tensor]) -> Iterator[None]:
+        """Draw the same once more: a part of the pass is computed again.
+
+        Args:
+            states: of the generators, when the part was computed first.
+        """
+        generators, recording = self._generators, self.recording
+        again = [torch.Generator() for _ in states]
+        for generator, state in zip(again, states, strict=True):
+            generator.set_state(state)
+        self._generators, self.recording = again, False
+        try:
+            yield
+        finally:
+            self._generators, self.recording = generators, recording
+
     def drop(self, x: Tensor, p: float) -> Tensor:
         """Drop inputs with probability `p`, each user by a generator of their own.
 
         A user's mask covers the user's own rows and tokens, so it does not depend on
-        who else is in the batch.
+        who else is in the batch; a slice of rows takes its part of the whole mask.
 
         Args:
             x: (U, b*T, d).
@@ -118,10 +144,12 @@ class Users(nn.Module):
             return x
         users, _, size = x.shape
         keep = x.new_zeros(users, x.shape[1] // self._row, self._row, size)
+        last = self._start + keep.shape[1]
         for seat, generator in enumerate(self._generators):
             rows, tokens = self._extents[seat]
             own = _kept((rows, tokens, size), p, generator)
-            keep[seat, :rows, self._row - tokens :] = own.to(x.device)
+            own = own[self._start : last, -self._row :]
+            keep[seat, : len(own), self._row - own.shape[1] :] = own.to(x.device)
         return x * keep.view_as(x).div_(1 - p)
 
     def record(self, layer: str, weights: Tensor) -> None:

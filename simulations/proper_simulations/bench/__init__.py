@@ -24,5 +24,7 @@ leak_guess     the likelihood of all that a secret could be
 leak_exposure  its rank, and whether ranks are uniform
 leak_canaries  canaries, put together
 round_cost     bytes of a round, and its time beside training
+memory         what an estimate of memory says, against what a training took
+four_bits      a population LoRA beside weights in 4 bits, or merged before
 table          results as text
 """

@@ -5,12 +5,12 @@ import tiny
 import torch
 from torch import nn
 
-from proper_shared import backbone
 from proper_shared.method.cohort import Job, generator_for, train_cohort
 from proper_shared.method.layer import AdaptedLinear, Experts, LowRank
 from proper_shared.method.objective import own_constraint, stack_layers
 from proper_shared.method.stages import PARTS
 from proper_shared.method.users import Users
+from proper_shared.quantised import four_bits
 
 USERS, TOKENS, IN, OUT = 3, 4, 10, 7
 ALL = ("group", "user", "lora_router")
@@ -188,7 +188,7 @@ def test_a_layer_over_four_bits_trains_the_same_before_and_after_an_evaluation(
     )
     quantised = bnb.nn.modules
     monkeypatch.setattr(quantised, "has_avx512bf16", quantised.has_avx512bf16)
-    backbone._four_bits()  # what is done before any backbone is loaded in 4 bits
+    four_bits()  # what is done before any backbone is loaded in 4 bits
     torch.manual_seed(0)
     base = bnb.nn.Linear4bit(
         64, 64, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4"
