@@ -12,7 +12,7 @@ from keychains import by_keyring
 from safetensors.numpy import load_file
 from toy_release import toy_release
 
-from proper_client import assistant, speaking
+from proper_client import standing
 from proper_client.assistant import MAX_WORK, Wish, train
 from proper_client.cli import main
 from proper_client.kept import choose, load
@@ -176,13 +176,13 @@ def test_an_empty_home_is_not_the_current_folder(empty, tmp_path, monkeypatch):
 def test_a_model_over_the_starter_names_it_wherever_the_package_lies(
     wish, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(assistant, "STARTER", wish.release)
+    monkeypatch.setattr(standing, "STARTER", wish.release)
     vault = Vault(tmp_path / "home")
     about, _ = train(wish, vault, NOW)
     assert about.release == "starter"
     moved = tmp_path / "moved"
     shutil.copytree(wish.release, moved)
-    monkeypatch.setattr(speaking, "STARTER", moved)
+    monkeypatch.setattr(standing, "STARTER", moved)
     assert generate("a text", vault)
 
 
