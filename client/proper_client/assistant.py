@@ -217,10 +217,10 @@ class _Lesson:
         if course.way == "anew" or before is None or before[2] is None:
             person = self.personaliser.fit([self.user], report, keeper)[0]
         else:
-            arrays, about, learnt = before
+            arrays, about, _ = before
             own = {name: torch.from_numpy(array) for name, array in arrays.items()}
             was = Personal(own, about.level)
-            pupil = Pupil(self.user, was, learnt.costs, course.new)
+            pupil = Pupil(self.user, was, before[2].costs, course.new)
             person = learn_later(self.personaliser, [pupil], report, keeper)[0]
         if not all(tensor.isfinite().all() for tensor in person.tensors.values()):
             raise FormatError(

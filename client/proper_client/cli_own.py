@@ -84,7 +84,7 @@ def forget(  # noqa: PLR0913 - one for each option
         before_forgetting,
     )
 
-    selection = Selection(entries, **which)  # type: ignore[arg-type]
+    selection = Selection(entries, **which)
     vault = vault_at(home)
     parts = to_forget(vault, selection, task, everything=everything)
     click.echo(plain("\n".join(before_forgetting(parts, delete_model=delete_model))))

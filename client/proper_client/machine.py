@@ -43,7 +43,7 @@ def this_machine() -> Machine:
     if torch.cuda.is_available():
         gpu, name = torch.cuda.mem_get_info()[0], torch.cuda.get_device_name()
     memory = free_memory()
-    cuda = torch.backends.cuda.is_built()
+    cuda = torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]
     return Machine(memory, gpu, name, cuda=cuda, four_bits=is_installed())
 
 

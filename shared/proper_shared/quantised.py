@@ -51,7 +51,7 @@ def quantise(model: PreTrainedModel, device: str) -> None:
         ModelError: bitsandbytes is not installed.
     """
     library = _guarded()
-    head = model.get_output_embeddings()  # type: ignore[operator]
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     plain = {
         path: module
         for path, module in model.named_modules()

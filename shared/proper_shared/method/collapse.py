@@ -150,7 +150,7 @@ def merge(
     """
     short: torch.dtype = getattr(torch, dtype)
     for part in ("population", "group", "user"):
-        adapted.remove(part)  # type: ignore[arg-type]
+        adapted.remove(part)
     for name, (a, b) in factors.items():
         weight: Tensor = adapted.layers[name].base.weight  # type: ignore[assignment]
         weight.copy_((weight.double() + b.double() @ a.double()).to(weight.dtype))

@@ -93,7 +93,7 @@ class _Bench:
                 hint="give the folder of real histories: --data DIR",
             )
         world = None if data else header.task
-        config = RunConfig(data=data, world=world, seed=self.seed, users=plan.users)  # type: ignore[arg-type]
+        config = RunConfig(data=data, world=world, seed=self.seed, users=plan.users)
         known = dataset_of(config)
         users = tuple(u for u in known.users if len(u.profile) >= FEWEST)
         if known.task.name != header.task or not users:
@@ -207,7 +207,9 @@ class _Bench:
                 start = time.process_time()
                 act()
                 times[way].append(time.process_time() - start)
-        means = {way: float(np.mean(own)) for way, own in times.items()}
+        means: dict[str, float] = {
+            way: float(np.mean(own)) for way, own in times.items()
+        }
         return {
             **means,
             "ratio": means["later"] / means["anew"],
@@ -268,12 +270,13 @@ class _Bench:
         answerer = Answerer(made.adapted, made.encoder)
         queries = [made.encoded(user.queries) for user in users]
         texts = [[query.text for query in user.queries] for user in users]
-        answers, losses = {}, {}
+        answers: dict[str, list[list[str]]] = {}
+        losses: dict[str, list[float]] = {}
         for level, uses in LEVELS.items():
             made.adapted.users.use(*uses)
             answers[level] = answerer.answers(texts)
             losses[level] = answerer.losses(queries)
-        return dict(answers), dict(losses)
+        return answers, losses
 
     def _ratio(
         self, by_way: Mapping[str, Mapping[str, float]], level: str

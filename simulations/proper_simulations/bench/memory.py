@@ -158,7 +158,9 @@ def _adapted(case: Case) -> AdaptedModel:
     else:
         torch.manual_seed(0)
         dtype = torch.float32 if case.bits == 32 else torch.bfloat16
-        model = LlamaForCausalLM._from_config(LARGE, dtype=dtype)  # noqa: SLF001
+        model = LlamaForCausalLM._from_config(  # type: ignore[no-untyped-call] # noqa: SLF001
+            LARGE, dtype=dtype
+        )
         if case.bits == 4:
             quantise(model, "cpu")
     adapted = AdaptedModel(model, Method())
