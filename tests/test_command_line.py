@@ -54,7 +54,8 @@ def train(*options):
 def assert_refused(result, match, *, left=None):
     """Two lines, code 2, no traceback; and nothing that was not there before."""
     assert (result.exit_code, result.stdout) == (2, ""), result.output
-    error, hint = result.stderr.rstrip("\n").split("\n")
+    *before, error, hint = result.stderr.rstrip("\n").split("\n")
+    assert all(line.startswith("needs about ") for line in before)
     assert error.startswith("error: ")
     assert match in error
     assert hint.startswith("hint: ")
@@ -250,9 +251,9 @@ def test_ctrl_c_in_training_leaves_the_model_that_was_there(desk, monkeypatch):
 
     monkeypatch.setattr(Progress, "__call__", lambda _, *call: stop(*call))
     write_history(desk, ENTRIES[:5])
-    result = train()
+    result = train("--anew")
     assert (result.exit_code, len(calls)) == (130, 3)
-    assert "hint: nothing was written, a model that you had is as it was" in (
+    assert "hint: a model that you had is as it was; the same command goes on" in (
         result.stderr
     )
     folder = desk / "home" / "personal"

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import TextIO
 
 from proper_client.conversation import Conversation, usual_turns
-from proper_client.speaking import Speaker, Voice, sound
+from proper_client.speaking import Speaker, Voice
 from proper_shared.friendly import plain
 
 PROMPT = "> "
@@ -76,7 +76,7 @@ class Chat:
                     self._write("\n")
                 return
             if line.strip():
-                yield sound(line.strip())
+                yield _sound(line.strip())
             elif not self.asks:
                 self._write("\n")  # line n of the answers is still about line n
 
@@ -180,3 +180,8 @@ def greeting(speaker: Speaker, voice: Voice, turns: int | None = None) -> str:
     elif reads:
         how = "with what was said before"
     return f"{about.task}: {who} answers {how}. /help says more, Ctrl-D leaves."
+
+
+def _sound(text: str) -> str:
+    """Return a text that a tokenizer can read: halves of characters are none."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

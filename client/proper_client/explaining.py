@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from proper_client.answer import Answerer
-from proper_client.speaking import Speaker, Voice, sound
+from proper_client.speaking import Speaker, Voice
 from proper_shared.encoding import Example, collate
 from proper_shared.errors import DataError
 from proper_shared.method.layer import AdaptedLinear
@@ -129,7 +129,7 @@ def explain(speaker: Speaker, text: str, voice: Voice) -> Explanation:
     theirs = speaker.answer(text)
     speaker.speak_as(voice)
     answer = speaker.answer(text)
-    example = Example(encoder.prompt(sound(text)), encoder.target(answer))
+    example = Example(encoder.prompt(text), encoder.target(answer))
     speaker.speak_as(voice)
     layers, logits = _look(adapted, example, encoder.padding)
     ours = _choices_at(speaker, example, logits)

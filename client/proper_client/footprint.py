@@ -30,7 +30,6 @@ class _Config(Protocol):
     """What a configuration of transformers says of a decoder."""
 
     hidden_size: int
-    intermediate_size: int
     num_hidden_layers: int
     num_attention_heads: int
     vocab_size: int
@@ -94,7 +93,7 @@ def shape_of(config: object) -> Shape:
     stored = str(getattr(text, "dtype", None) or "float32").removeprefix("torch.")
     return Shape(
         known.hidden_size,
-        known.intermediate_size,
+        getattr(text, "intermediate_size", None) or 4 * known.hidden_size,
         heads * head,
         (getattr(text, "num_key_value_heads", None) or heads) * head,
         known.num_hidden_layers,

@@ -70,7 +70,7 @@ class Speaker:
     def label(self, text: str) -> str:
         """Answer a text of a task that has labels or scores."""
         own = Answerer(self.opened.adapted, self.opened.encoder)
-        return own.answers([[sound(text)]])[0][0]
+        return own.answers([[text]])[0][0]
 
     @contextmanager
     def conversation(self, turns: int | None = None) -> Iterator[Conversation]:
@@ -91,7 +91,7 @@ class Speaker:
         if self.opened.encoder.task.kind != "text":
             return self.label(text)
         with self.conversation() as talk:
-            return "".join(talk.ask(sound(text)))
+            return "".join(talk.ask(text))
 
 
 def generate(
@@ -122,7 +122,7 @@ def generate(
             "got an empty text, expected something to answer",
             hint="put the text in quotes: proper-client generate 'a long day'",
         )
-    aim = Aim(wanted or Wanted(), (Entry("", sound(text), ""),))
+    aim = Aim(wanted or Wanted(), (Entry("", text, ""),))
     speaker = open_speaker(vault, task, aim)
     speaker.speak_as(voice or Voice())
     return speaker.answer(text)
@@ -144,8 +144,3 @@ def open_speaker(
     """
     seated = seat(vault, task, aim)
     return Speaker(seated.about, seated.opened)
-
-
-def sound(text: str) -> str:
-    """Return a text that a tokenizer can read: halves of characters are none."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

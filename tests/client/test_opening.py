@@ -54,7 +54,8 @@ def test_short_memory_makes_the_training_smaller_and_no_other(monkeypatch):
     assert roomy.placement.rows is None
     assert roomy.header.personal == tight.header.personal
     recipe = recipe_of(tight.header)
-    assert Personaliser(ground_of(tight), recipe).limits.rows == tight.placement.rows
+    made = Personaliser(ground_of(tight), recipe)
+    assert made.ground.limits.rows == tight.placement.rows
 
 
 def has(roomy):
@@ -70,14 +71,13 @@ def test_too_little_memory_is_known_before_the_weights_are_read(monkeypatch):
     assert "smaller backbone" in caught.value.hint
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.2), ("4bit", 16)])
-def test_fewer_bits_answer_nearly_the_same(precision, bound):
+@pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.01), ("4bit", 0.35)])
+def test_fewer_bits_move_the_logits_by_a_part_of_their_size(precision, bound):
     if precision == "4bit":
         pytest.importorskip("bitsandbytes", reason="4 bits need bitsandbytes")
     found = open_release(STARTER, aim=Aim(Wanted("cpu", precision)))
-    apart = (logits(found) - logits(open_release(STARTER))).abs()
-    assert 0 < apart.mean() < bound / 10
-    assert apart.max() < bound
+    exact = logits(open_release(STARTER))
+    assert 0 < (logits(found) - exact).norm() < bound * exact.norm()
 
 
 def test_a_release_says_how_its_population_meets_4_bits(tmp_path):

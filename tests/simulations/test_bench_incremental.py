@@ -48,7 +48,8 @@ def test_real_histories_need_a_folder_with_somebody_who_has_entries(tmp_path_fac
     folder = tmp_path_factory.mktemp("data")
     record = {"user_id": "1", "profile": [], "query": []}
     (folder / "user_top_100_history.json").write_text(json.dumps([record]))
-    (folder / "user_others.json").write_text("[]")
+    somebody = {**record, "user_id": "2"}
+    (folder / "user_others.json").write_text(json.dumps([somebody]))
     label = {"task": "LaMP_3", "golds": []}
     (folder / "user_top_100_history_label.json").write_text(json.dumps(label))
     with pytest.raises(DataError, match="has 0 users"):
