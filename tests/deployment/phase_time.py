@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/deployment/phase_time.py [repeats]
 
-Prints a line for each phase, and the slowest at the end; ends with an error where a reply
-is not whole. Every process is real, TLS and
-node authentication are on; the clients give back what they got.
+Prints a line for each phase, and the slowest at the end; ends with an error where a
+reply is not whole. Every process is real, TLS and node authentication are on; the
+clients give back what they got.
 """
 
 import sys
