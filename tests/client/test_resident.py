@@ -150,11 +150,11 @@ def test_what_a_device_learns_stays_in_its_context(tmp_path):
 
 
 def test_a_refusal_on_each_poll_takes_two_lines(tmp_path):
-    fleet = Fleet(look=[Refusal("redirection", "elsewhere") for _ in range(200)])
+    fleet = Fleet(look=[Refusal("redirection", "elsewhere") for _ in range(20)])
     count, names = play(tmp_path, fleet)
     assert (count, names) == (0, ["redirection"] * 2)
     found = [e for e in read_ledger(Vault(tmp_path)) if e.name == "redirection"]
-    assert sum(entry.refusals for entry in found) == 200
+    assert sum(entry.refusals for entry in found) == 20
 
 
 def test_a_reply_that_is_refused_stands_in_the_ledger(tmp_path):
