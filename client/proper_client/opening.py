@@ -30,7 +30,7 @@ from proper_shared.encoding import Encoder
 from proper_shared.errors import ModelError
 from proper_shared.grouping import READING, Sizes
 from proper_shared.history import Entry, split_for_validation
-from proper_shared.method.passes import Limits
+from proper_shared.method.job import Limits
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.packing import Arrays, Shapes
 from proper_shared.parts import widths_of

@@ -35,8 +35,8 @@ from proper_shared.encoding import Encoded, Encoder, Example
 from proper_shared.errors import FormatError
 from proper_shared.grouping import first_embedding
 from proper_shared.history import Entry, User
-from proper_shared.method.cohort import CohortTraining, Job, generator_for
-from proper_shared.method.passes import WHOLE, Limits
+from proper_shared.method.cohort import CohortTraining
+from proper_shared.method.job import WHOLE, Job, Limits, generator_for
 from proper_shared.method.stages import (
     EMBEDDING,
     STAGES,

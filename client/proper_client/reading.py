@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from proper_shared.encoding import IGNORED, Example, collate
 from proper_shared.grouping import WIDTH, Features
-from proper_shared.method.cohort import generator_for
+from proper_shared.method.job import generator_for
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.parts import last_product, output_head
 

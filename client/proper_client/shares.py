@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from proper_client.member import Member, State
-from proper_shared.method.cohort import Constraint
+from proper_shared.method.job import Constraint
 from proper_shared.rounds import Order
 
 

@@ -30,13 +30,9 @@ from proper_shared.backbone import Backbone
 from proper_shared.encoding import Encoder, Example
 from proper_shared.errors import DataError
 from proper_shared.grouping import Features, answer, first_embedding
-from proper_shared.method.cohort import (
-    Job,
-    Trained,
-    generator_for,
-    train_cohort,
-)
+from proper_shared.method.cohort import Trained, train_cohort
 from proper_shared.method.config import Method, Recipe
+from proper_shared.method.job import Job, generator_for
 from proper_shared.method.stages import EMBEDDING, AdaptedModel
 from proper_shared.method.stages import STAGES as PLANS
 from proper_shared.offers import base_hash

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from proper_client.answer import Answerer
 from proper_client.personal import Personaliser
 from proper_shared.history import User
-from proper_shared.method.cohort import Job, generator_for, train_cohort
+from proper_shared.method.cohort import train_cohort
 from proper_shared.method.config import Recipe
+from proper_shared.method.job import Job, generator_for
 
 Answers = list[list[str]]  # of each user, in the order of their queries
 

@@ -14,7 +14,7 @@ from proper_client.personal import Personaliser
 from proper_client.placement import Wanted
 from proper_shared.errors import ModelError
 from proper_shared.history import Entry
-from proper_shared.method.passes import Limits
+from proper_shared.method.job import Limits
 from proper_shared.release import STARTER, read_manifest
 
 IDS = torch.arange(3, 43).reshape(2, 20)

@@ -15,9 +15,8 @@ so.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from proper_shared.encoding import Batch
 from proper_shared.errors import ModelError
+from proper_shared.method.job import Job
 from proper_shared.method.layer import AdaptedLinear
 from proper_shared.method.objective import (
     own_constraint,
@@ -35,26 +35,7 @@ from proper_shared.method.objective import (
 from proper_shared.method.stages import AdaptedModel
 from proper_shared.method.users import Users
 
-if TYPE_CHECKING:
-    from proper_shared.method.cohort import Job
-
 Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much may be in memory at once.
-
-    Attributes:
-        rows: of each user, forward and backward; None for the whole batch.
-        checkpointing: keep the input of each block alone, and compute it again.
-    """
-
-    rows: int | None = None
-    checkpointing: bool = False
-
-
-WHOLE = Limits()
 
 
 class Passes:
@@ -65,7 +46,7 @@ class Passes:
         job: whose passes.
     """
 
-    def __init__(self, adapted: AdaptedModel, job: "Job") -> None:
+    def __init__(self, adapted: AdaptedModel, job: Job) -> None:
         self.adapted, self.job, self.limits = adapted, job, job.limits
         self._is_second = False
 

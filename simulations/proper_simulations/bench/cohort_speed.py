@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from proper_shared.encoding import Example
-from proper_shared.method.cohort import Job, generator_for, train_cohort
+from proper_shared.method.cohort import train_cohort
 from proper_shared.method.config import Method, Recipe
+from proper_shared.method.job import Job, generator_for
 from proper_shared.method.stages import AdaptedModel
 from proper_simulations.bench.measure import circumstances, speed, take_turns
 from proper_simulations.bench.one_by_one import (

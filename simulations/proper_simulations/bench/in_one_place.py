@@ -31,8 +31,9 @@ from proper_client.reading import Reader
 from proper_coordinator.plan import blocks, cohorts
 from proper_shared.encoding import Batch, Encoder, Example, collate
 from proper_shared.grouping import Features, Grouping, answer, first_embedding
-from proper_shared.method.cohort import CohortAdam, generator_for, shuffled
+from proper_shared.method.cohort import CohortAdam
 from proper_shared.method.config import cosine
+from proper_shared.method.job import generator_for, shuffled
 from proper_shared.method.objective import own_constraint, stack_layers, text_loss
 from proper_shared.method.stages import EMBEDDING, STAGES, AdaptedModel
 from proper_shared.packing import Arrays

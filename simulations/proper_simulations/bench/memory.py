@@ -26,9 +26,9 @@ from proper_shared.allocator import keep_freed_memory
 from proper_shared.backbone import NANO, load_backbone
 from proper_shared.encoding import Encoder, Example
 from proper_shared.errors import ConfigError
-from proper_shared.method.cohort import Job, train_cohort
+from proper_shared.method.cohort import train_cohort
 from proper_shared.method.config import Method, Recipe
-from proper_shared.method.passes import Limits
+from proper_shared.method.job import Job, Limits
 from proper_shared.method.stages import STAGES, AdaptedModel
 from proper_shared.quantised import quantise
 from proper_shared.tasks import get_task

@@ -15,8 +15,9 @@ from proper_client.answer import Answerer
 from proper_shared.backbone import load_backbone
 from proper_shared.encoding import Encoder, Example
 from proper_shared.history import User
-from proper_shared.method.cohort import Job, generator_for, train_cohort
+from proper_shared.method.cohort import train_cohort
 from proper_shared.method.config import Lora, Method, Recipe
+from proper_shared.method.job import Job, generator_for
 from proper_shared.method.stages import AdaptedModel
 from proper_shared.tasks import Task
 

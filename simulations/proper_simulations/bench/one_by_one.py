@@ -17,8 +17,8 @@ from transformers import LlamaForCausalLM
 
 from proper_shared.encoding import IGNORED, Example, collate
 from proper_shared.kernel_advice import without_kernel_advice
-from proper_shared.method.cohort import shuffled
 from proper_shared.method.config import Lora, Recipe
+from proper_shared.method.job import shuffled
 from proper_simulations.bench.scene import PADDING
 
 with without_kernel_advice():

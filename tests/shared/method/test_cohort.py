@@ -7,14 +7,9 @@ import tiny
 import torch
 
 from proper_shared.encoding import Example, collate
-from proper_shared.method.cohort import (
-    Constraint,
-    Job,
-    generator_for,
-    shuffled,
-    train_cohort,
-)
+from proper_shared.method.cohort import train_cohort
 from proper_shared.method.config import Recipe
+from proper_shared.method.job import Constraint, Job, generator_for, shuffled
 from proper_shared.method.stages import PARTS, STAGES, AdaptedModel
 from proper_shared.method.users import Users
 

@@ -5,7 +5,8 @@ import tiny
 import torch
 from torch import nn
 
-from proper_shared.method.cohort import Job, generator_for, train_cohort
+from proper_shared.method.cohort import train_cohort
+from proper_shared.method.job import Job, generator_for
 from proper_shared.method.layer import AdaptedLinear, Experts, LowRank
 from proper_shared.method.objective import own_constraint, stack_layers
 from proper_shared.method.stages import PARTS

@@ -3,7 +3,8 @@ import tiny
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from proper_shared.method.cohort import Constraint, Job, generator_for, train_cohort
+from proper_shared.method.cohort import train_cohort
+from proper_shared.method.job import Constraint, Job, generator_for
 from proper_shared.method.objective import (
     own_constraint,
     pair_constraint,

@@ -6,8 +6,9 @@ import torch
 
 from proper_shared.encoding import collate
 from proper_shared.errors import ModelError
-from proper_shared.method.cohort import Job, generator_for, train_cohort
-from proper_shared.method.passes import Limits, Passes, blocks_of, cut
+from proper_shared.method.cohort import train_cohort
+from proper_shared.method.job import Job, Limits, generator_for
+from proper_shared.method.passes import Passes, blocks_of, cut
 from proper_shared.method.stages import PARTS, STAGES
 
 PEOPLE = [

@@ -6,7 +6,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from proper_shared.encoding import collate
 from proper_shared.errors import FormatError, ModelError
-from proper_shared.method.cohort import Job, generator_for, train_cohort
+from proper_shared.method.cohort import train_cohort
+from proper_shared.method.job import Job, generator_for
 from proper_shared.method.objective import text_loss
 from proper_shared.method.stages import PARTS, STAGES, AdaptedModel
 
