@@ -120,7 +120,7 @@ def enroll(*, invitation: Path, out: Path, home: Path | None) -> None:
     from proper_client.enrolment import enroll as join  # noqa: PLC0415
 
     membership = join(invitation, out, vault_at(home))
-    click.echo(plain("\n".join(describe(membership, out))))
+    click.echo(plain("\n".join(describe(membership, out, home))))
 
 
 @click.group()

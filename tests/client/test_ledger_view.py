@@ -71,7 +71,8 @@ def test_the_newest_lines_are_shown_and_how_many_are_not(filled):
     shown = show(filled, "--last", "900").splitlines()
     assert not shown[0].startswith("...")
     assert sum(line.startswith("2026-11-21 14:0") for line in shown) == everything
-    assert shown[1].endswith("one.example:9092, population sum 7, again")
+    first = " ".join(" ".join(shown[1:3]).split())
+    assert first.endswith("one.example:9092, population sum 7, again")
 
 
 def test_refusals_are_shown_by_name_and_in_words(filled):
