@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from proper_client.counting import counted
 from proper_client.ledger_entry import UNSENT, Damage, Entry, Purpose, read_ledger
+from proper_client.membership_lines import ledger_line
 from proper_client.vault import Vault
 from proper_shared.friendly import one_line
 
@@ -82,7 +83,7 @@ def table(vault: Vault, last: int | None, *, refusals: bool) -> list[str]:
         lines.insert(0, f"... {hidden:,} older lines, see --last")
     if refusals and not matching:
         lines = ["nothing was refused"]
-    return [*lines, "", *_sums(totals)]
+    return [*lines, "", *_sums(totals), *ledger_line(vault)]
 
 
 def json_lines(vault: Vault, last: int | None, *, refusals: bool) -> Iterator[str]:

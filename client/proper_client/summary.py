@@ -9,6 +9,7 @@ from proper_client.at_rest.key_file import Way
 from proper_client.counting import counted
 from proper_client.kept import About, load_all
 from proper_client.learnt import Learnt
+from proper_client.membership_lines import federation_lines
 from proper_client.standing import in_words, what_is_below
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError
@@ -146,6 +147,7 @@ def status(vault: Vault) -> list[str]:
         lines += at_rest(vault, None)
     if histories:
         lines.append(f"histories   {', '.join(histories)}")
+    lines += federation_lines(vault)
     for name in names:
         lines += ["", *_one(vault, name)]
     if not names:

@@ -123,10 +123,17 @@ def test_a_log_with_another_office_than_the_invitations_is_refused(files, office
 
 
 WRONG = {
-    "address": (
-        "http://127.0.0.1:9443 127.0.0.999:9443 host:0 host:65536 -host:1 ho/st:1 "
-        "[::g]:1 ::1:9443 a..b:1"
-    ).split(),
+    "address": [
+        "http://127.0.0.1:9443",
+        "127.0.0.999:9443",
+        "host:0",
+        "host:65536",
+        "-host:1",
+        "ho/st:1",
+        "[::g]:1",
+        "::1:9443",
+        "a..b:1",
+    ],
     "ca_certificate": ["nope", "", "-----BEGIN CERTIFICATE-----\n"],
     "task": ["cooking", "tag\x1bging"],
     "backbone": ["../../../etc", "models/../../x", "na\x1b[2Jno", "..\\x", " "],
