@@ -74,7 +74,7 @@ def newcomers(count):
     }
 
 
-AGREED = Record().after_agreeing(an_offer())
+AGREED = Record(identity=ME.hex()).after_agreeing(an_offer())
 
 
 def watch_of(guard, vault, door, record=None):

@@ -85,7 +85,7 @@ def pull(  # noqa: PLR0913 - one for each option
 
     vault = vault_at(home)
     order = Order(root, fingerprint, backbone, texts)
-    click.echo(plain("\n".join(visit(source, vault, order, Progress()))))
+    click.echo(plain("\n".join(visit(source, vault, order, Progress(unit="kB")))))
 
 
 @click.command()
@@ -120,7 +120,7 @@ def enroll(*, invitation: Path, out: Path, home: Path | None) -> None:
     from proper_client.enrolment import enroll as join  # noqa: PLC0415
 
     membership = join(invitation, out, vault_at(home))
-    click.echo(plain("\n".join(describe(membership, out))))
+    click.echo(plain("\n".join(describe(membership, out, home))))
 
 
 @click.group()
@@ -193,6 +193,7 @@ def participate(
     *, history: Path | None, backbone: str | None, once: bool, home: Path | None
 ) -> None:
     """Take part in the federation until Ctrl-C; your history stays here."""
+    from proper_client.counting import counted  # noqa: PLC0415
     from proper_client.stopping import heed_signals  # noqa: PLC0415
     from proper_shared.environment import quiet  # noqa: PLC0415
 
@@ -202,8 +203,10 @@ def participate(
 
     vault = vault_at(home)
     device = Device(vault, site_of(vault, history, backbone), stop)
-    click.echo("taking part; Ctrl-C ends it")
-    click.echo(f"answered {device.participate(once=once)} messages")
+    answered = device.participate(
+        once=once, tell=lambda words: click.echo(plain(words))
+    )
+    click.echo(f"answered {counted(answered, 'request')} of the coordinator")
 
 
 COMMANDS = (ledger, policy, pull, use, enroll, contact, participate)

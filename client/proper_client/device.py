@@ -5,6 +5,7 @@ Not covered: what a coordinator may ask for is for `policy` to say.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,7 +70,7 @@ class DeviceSite:
         return self.person
 
     def trainer(self) -> "Trainer":
-        """Load what trains; it takes seconds, and happens at the first order."""
+        """Load what trains; it takes seconds, on a busy machine minutes."""
         from proper_client.trainer import Trainer  # noqa: PLC0415  torch is slow
         from proper_shared.backbone import load_backbone  # noqa: PLC0415
 
@@ -167,12 +168,22 @@ class Device:
     people: People
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def participate(self, *, once: bool = False) -> int:
-        """Take part until `stop`; return how many messages were answered.
+    def participate(
+        self, *, once: bool = False, tell: Callable[[str], None] = lambda _: None
+    ) -> int:
+        """Take part until `stop`; return how many requests were answered.
+
+        Nobody hears of this device before all that a round needs is loaded: whoever is
+        asked and has still to load it is late, and its round is lost.
+
+        Args:
+            once: end when something was answered and nothing more comes.
+            tell: told what begins, once no other process is at work in this home.
 
         Raises:
             ConfigError: the ledger is open elsewhere or cannot be written.
             DataError: this device is in no federation.
+            ProperError: the backbone is not there, or another one.
         """
         membership = membership_in(self.vault)
         invitation = membership.invitation
@@ -186,10 +197,14 @@ class Device:
         with Ledger(self.vault) as ledger, Door(ledger, invitation.address) as door:
             gate = self._gate(membership, door)
             site = GuardedSite(self.people, membership.signer, gate)
+            participant = Participant(site, keeper, gate)
+            tell("loading the backbone ...")
+            participant.warm_up()
+            tell("taking part; Ctrl-C ends it")
             loop = Participation(
                 Fleet(seat, door, self._node_id()),
                 door,
-                Participant(site, keeper, gate).answer,
+                participant.answer,
                 invitation.number,
                 self.stop,
                 gate.sort,

@@ -4,19 +4,22 @@ The vault then holds, as `federation/membership.json`, the invitation and two ke
 were made here: one by which Flower knows the device (P-256), one that is its identity
 towards the other members (Ed25519). The invitation's secret is not kept.
 
-Covered: an invitation that was changed or cut, or names another coordinator or office
-than the log of its federation; a second one in the same home.
+Covered: an invitation that was changed or cut, can never work, or names another
+coordinator or office than the log of its federation; a second one in the same home; an
+answer of another home, which is not written over.
 Not covered: see `invitations` for what an invitation is worth to whoever reads it.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from proper_client.enrolment_checks import check_invitation
 from proper_client.vault import FILE_MODE, Vault
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError, DataError, FormatError
@@ -90,9 +93,10 @@ def enroll(invitation_file: Path, answer_file: Path, vault: Vault) -> Membership
         vault: keeps the keys.
 
     Raises:
-        ConfigError: this home is in a federation already, or a file cannot be written.
+        ConfigError: this home is in a federation already, there is a file where the
+            answer goes, or a file cannot be written.
         DataError: there is no such invitation.
-        FormatError: it was changed or cut.
+        FormatError: it was changed or cut, or can never work.
     """
     if not invitation_file.is_file():
         raise DataError(
@@ -106,6 +110,12 @@ def enroll(invitation_file: Path, answer_file: Path, vault: Vault) -> Membership
             f"{vault.home} is in a federation already",
             hint="choose another folder with --home, or set PROPER_HOME",
         )
+    check_invitation(invitation)
+    if answer_file.exists() or answer_file.is_symlink():
+        raise ConfigError(
+            f"there is a file {answer_file} already, and it is not of this home",
+            hint="it may be another home's answer: choose another place with --out",
+        )
     membership = Membership(
         invitation.model_copy(update={"secret": _UNUSED}),
         ec.generate_private_key(ec.SECP256R1()),
@@ -114,7 +124,11 @@ def enroll(invitation_file: Path, answer_file: Path, vault: Vault) -> Membership
     answer = Enrolment.answering(invitation, membership.node_key, membership.identity)
     # The answer first: without it the keys are of no use, and it can be made again.
     write_file(answer_file, answer.model_dump_json(indent=1).encode(), FILE_MODE)
-    vault.write_record(RECORD, _kept(membership).model_dump(mode="json"))
+    try:
+        vault.write_record(RECORD, _kept(membership).model_dump(mode="json"))
+    except BaseException:  # Ctrl-C too: an answer without its keys is nobody's
+        answer_file.unlink()
+        raise
     return membership
 
 
@@ -144,8 +158,17 @@ def membership_in(vault: Vault) -> Membership:
     return Membership(kept.invitation, node, identity)
 
 
-def describe(membership: Membership, answer_file: Path) -> list[str]:
-    """Return what a person sees once they enrolled."""
+def describe(
+    membership: Membership, answer_file: Path, home: Path | None = None
+) -> list[str]:
+    """Return what a person sees once they enrolled.
+
+    Args:
+        membership: that they have now.
+        answer_file: where the answer lies.
+        home: the option --home, if it was given and so has to be again.
+    """
+    again = "" if home is None else f" --home {quote(str(home))}"
     kept = membership.fingerprints.items()
     return [
         *(f"{name:<13} {value}" for name, value in kept),
@@ -153,7 +176,7 @@ def describe(membership: Membership, answer_file: Path) -> list[str]:
         f"Send {answer_file} back to the coordinator. It holds no secret.",
         "Compare coordinator and office with what these publish themselves, and let",
         "them, and your contacts, compare the others with you.",
-        "Then: proper-client participate",
+        f"Then: proper-client participate --history my.json{again}",
     ]
 
 

@@ -138,6 +138,14 @@ class Participant:
     def _trainer(self) -> Learner:
         return self._site.trainer()
 
+    def warm_up(self) -> None:
+        """Load what trains now, which else takes its minutes out of the first round.
+
+        Raises:
+            ProperError: it cannot be loaded.
+        """
+        _ = self._trainer.base
+
     def answer(self, pairs: Sequence[Pair]) -> list[Message]:
         """Answer each message, training all who got the same order in one pass.
 

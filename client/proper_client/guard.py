@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from proper_client.counting import counted
 from proper_client.guard_record import Record, Run, Signed, hash_of
 from proper_client.guard_terms import SAME_NORMS, Sum, spent_in, survivors_hash
 from proper_client.policy import Policy
@@ -302,8 +303,8 @@ class Guard:
         if record.bare:
             raise Refusal(
                 "epsilon-spent",
-                f"{record.bare} updates left without noise before: no epsilon bounds "
-                "what they told",
+                f"{counted(record.bare, 'update')} left without noise before: no "
+                "epsilon bounds what was told",
             )
         counts = record.spent() + Counter([spent])
         epsilon = epsilon_of(counts, policy.delta, policy.epsilon_against)

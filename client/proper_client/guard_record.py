@@ -4,7 +4,8 @@ It is on the disk before anything that follows from it is sent, so a crash can o
 the device remember more than it did.
 
 Covered: a crash at any step, a file that was damaged (an error, never a fresh start).
-Not covered: a person, or a backup, that puts an older file in its place.
+Not covered: a person, or a backup, that puts an older file in its place; whose record
+it is, and what it means that there is none: see `guard_own`.
 """
 
 import hashlib
@@ -72,6 +73,7 @@ class Record(BaseModel):
 
     Attributes:
         format: of the file.
+        identity: of the device, whose record it is; None in one of an older version.
         runs: by the number of the run.
         losses: of privacy, over all runs, rounds that came to nothing included.
         bare: vectors that left without noise.
@@ -85,6 +87,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal[1] = 1
+    identity: Hex32 | None = None
     runs: dict[Hex16, Run] = Field(default_factory=dict)
     losses: tuple[Loss, ...] = ()
     bare: int = Field(default=0, ge=0)
@@ -158,8 +161,8 @@ def hash_of(offer: Offer) -> str:
     return hashlib.sha256(offer.dump()).hexdigest()
 
 
-def load_record(vault: Vault) -> Record:
-    """Return what was agreed to so far; an empty record in a new home.
+def load_record(vault: Vault) -> Record | None:
+    """Return what was agreed to so far; None where there is no such file.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -168,7 +171,7 @@ def load_record(vault: Vault) -> Record:
     try:
         plain = vault.read_record(NAME)
         if plain is None:
-            return Record()
+            return None
         return Record.model_validate_json(json.dumps(plain))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))[:100]

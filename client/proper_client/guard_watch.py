@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proper_client.guard import Guard, Situation
-from proper_client.guard_record import Record, load_record, save_record
+from proper_client.guard_own import take_record
+from proper_client.guard_record import Record, save_record
 from proper_client.guard_terms import Sum
 from proper_client.ledger import Door
 from proper_client.ledger_entry import NOWHERE, Place, Purpose
@@ -37,12 +38,12 @@ class Watch:
 
     Raises:
         ConfigError: the record cannot be read.
-        FormatError: it is damaged.
+        FormatError: it is damaged, of another device, or gone.
     """
 
     def __init__(self, guard: Guard, vault: Vault, door: Door) -> None:
         self.guard, self._vault, self._door = guard, vault, door
-        self._record = load_record(vault)
+        self._record = take_record(vault, guard.identity)
 
     @property
     def record(self) -> Record:

@@ -8,7 +8,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from proper_client.counting import counted
 from proper_client.ledger_entry import UNSENT, Damage, Entry, Purpose, read_ledger
+from proper_client.membership_lines import ledger_line
 from proper_client.vault import Vault
 from proper_shared.friendly import one_line
 
@@ -81,7 +83,7 @@ def table(vault: Vault, last: int | None, *, refusals: bool) -> list[str]:
         lines.insert(0, f"... {hidden:,} older lines, see --last")
     if refusals and not matching:
         lines = ["nothing was refused"]
-    return [*lines, "", *_sums(totals)]
+    return [*lines, "", *_sums(totals), *ledger_line(vault)]
 
 
 def json_lines(vault: Vault, last: int | None, *, refusals: bool) -> Iterator[str]:
@@ -113,7 +115,7 @@ def _row(line: Line) -> list[str]:
         return _wrapped(f"! line {line.line} is damaged: {line.words}", " " * 2)
     time = line.time[:19].replace("T", " ")
     if line.purpose in {Purpose.REFUSAL, Purpose.NOTE}:
-        times = f", {line.count:,} times" if line.count is not None else ""
+        times = "" if line.count is None else f", {counted(line.count, 'time')}"
         about = f"{times}{_round(line)}{_to(line)}"
         first = f"{time}  {line.purpose}: {line.name}{about}"
         return [*_wrapped(first, _INDENT), *_wrapped(f"{_INDENT}{line.words}", _INDENT)]
@@ -123,16 +125,16 @@ def _row(line: Line) -> list[str]:
     row = f"{time:<21}{line.purpose:<15}{line.nbytes:>12,}  {what:<12}"
     about = line.coordinator + _round(line)
     if line.count is not None:
-        about = f"{line.coordinator}, {line.count:,} messages in all"
+        about = f"{line.coordinator}, {counted(line.count, 'message')} in all"
     return _wrapped(row + about, _INDENT)
 
 
 def _round(line: Entry) -> str:
-    """Return which round it was."""
+    """Return which sum it was; sums of a run are counted from 0, probes included."""
     if line.serial is None:
         return ""
     again = ", again" if line.attempt else ""
-    return f", {line.stage} {line.serial}{again}"
+    return f", {line.stage} sum {line.serial}{again}"
 
 
 def _to(line: Entry) -> str:
@@ -149,8 +151,7 @@ def _sum(totals: Totals, key: tuple[str, str], nbytes: int) -> list[str]:
     reserved = sum(totals.reserved.get(key, []))
     messages, lines = totals.messages[key], []
     if messages or nbytes != reserved:
-        noun = "message" if messages == 1 else "messages"
-        sent = f"{nbytes - reserved:>18,} bytes in {messages:,} {noun}"
+        sent = f"{nbytes - reserved:>18,} bytes in {counted(messages, 'message')}"
         lines.append(f"  {key[1]:<15}{sent}")
     if reserved:
         lines.append(f"  {key[1]:<15}{reserved:>18,} bytes at most, reserved")
@@ -165,7 +166,9 @@ def _sums(totals: Totals) -> list[str]:
         for purpose, nbytes in sorted(own.items(), key=lambda item: -item[1]):
             lines += _sum(totals, (coordinator, purpose), nbytes)
     everything = sum(totals.nbytes.values())
-    lines.append(f"in all {everything:,} bytes, {totals.refusals:,} refusals")
+    refusals = counted(totals.refusals, "refusal")
+    lines.append(f"in all {everything:,} bytes, {refusals}")
     if totals.damaged:
-        lines.append(f"{totals.damaged:,} damaged lines: were they edited, or a crash?")
+        damaged = counted(totals.damaged, "damaged line")
+        lines.append(f"{damaged}: edited, or cut off by a crash?")
     return lines

@@ -91,7 +91,7 @@ class Participation:
     def run(
         self, *, once: bool = False, arrived: Callable[[int], None] = lambda _: None
     ) -> int:
-        """Take part until `stop`; return how many messages were answered.
+        """Take part until `stop`; return how many requests were answered.
 
         Args:
             once: end when something was answered and nothing more comes.
@@ -218,7 +218,8 @@ class Participation:
             _log.debug("%s", error)
         elif tries in {0, len(PAUSES_S)}:
             hint = f" ({error.hint})" if error.hint else ""
-            _log.warning("%s; trying again%s", one_line(str(error)), hint)
+            words = one_line(str(error)).rstrip(". ")
+            _log.warning("%s; trying again%s", words, hint)
 
     def _beat(self) -> None:
         """Say now and then that this device is there, while it may be training."""

@@ -63,7 +63,8 @@ MIB = 2**20
 MAX_OBJECTS = 4096  # of one message
 APP = "flwr-serverapp"  # the kind of task that leads us
 NOT_ADMITTED = (
-    "send the coordinator your enrolment.json, and see whether the clock here is right"
+    "send the coordinator your enrolment.json, and see whether the clock here is "
+    "right; or your seat was taken back: ask the coordinator"
 )
 
 

@@ -6,8 +6,10 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from proper_client.at_rest.key_file import Way
+from proper_client.counting import counted
 from proper_client.kept import About, load_all
 from proper_client.learnt import Learnt
+from proper_client.membership_lines import federation_lines
 from proper_client.standing import in_words, what_is_below
 from proper_client.vault import Vault
 from proper_shared.errors import FormatError
@@ -40,7 +42,7 @@ def after_training(
         ConfigError: the key file of the vault cannot be read.
         FormatError: it is damaged.
     """
-    entries = _count(about.entries, "entry", "entries")
+    entries = counted(about.entries, "entry", "entries")
     learnt = f"learnt      {entries} for {about.task} in {duration(seconds)}"
     return [learnt, *_kept(about, vault, home)]
 
@@ -62,12 +64,12 @@ def after_learning(
     """
     about, course = done.about, done.course
     if course.way == "nothing":
-        entries = _count(about.entries, "entry", "entries")
+        entries = counted(about.entries, "entry", "entries")
         known = f"nothing new your model for {about.task} knows all {entries}"
         return [known, *_kept(about, vault, home)]
     lines = after_training(about, vault, seconds, home)
     if course.way == "later":
-        new = _count(len(course.new), "new entry", "new entries")
+        new = counted(len(course.new), "new entry", "new entries")
         lines[0] = (
             f"learnt      {new} for {about.task} in {duration(seconds)}, beside "
             f"{about.entries - len(course.new)} of before"
@@ -145,6 +147,7 @@ def status(vault: Vault) -> list[str]:
         lines += at_rest(vault, None)
     if histories:
         lines.append(f"histories   {', '.join(histories)}")
+    lines += federation_lines(vault)
     for name in names:
         lines += ["", *_one(vault, name)]
     if not names:
@@ -168,7 +171,7 @@ def _one(vault: Vault, name: str) -> list[str]:
         return [f"{word:<12}{value}" for word, value in said.items()]
     return [
         f"task        {about.task}",
-        f"learnt      {_count(about.entries, 'entry', 'entries')}, {about.trained}",
+        f"learnt      {counted(about.entries, 'entry', 'entries')}, {about.trained}",
         *_behind(entries, learnt),
         *_scores(about),
         f"release     {what_is_below(about)}",
@@ -194,7 +197,7 @@ def _scores(about: About) -> list[str]:
     chosen, costs = in_words(about)
     if not costs:
         return [f"level       {chosen}: too few entries to compare the levels on"]
-    newest = _count(about.kept_aside, "newest entry", "newest entries")
+    newest = counted(about.kept_aside, "newest entry", "newest entries")
     best = costs[chosen] == min(costs.values())
     why = "the best" if best else "as the population does not lead clearly"
     kind = get_task(about.task).kind
@@ -204,7 +207,3 @@ def _scores(about: About) -> list[str]:
         each = _SAID[kind].format(cost / about.kept_aside)
         lines.append(f"            {level:<11} {each}{mark}")
     return lines
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

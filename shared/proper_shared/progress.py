@@ -19,13 +19,16 @@ class Progress:
     Args:
         stream: Where to; standard error if None, so that results can be piped.
         clock: Seconds that never run backwards.
+        unit: What the parts are, where it is not a step's own (`kB`).
     """
 
     def __init__(
         self,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        unit: str = "",
     ) -> None:
+        self._unit = unit
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._step, self._began, self._first = "", 0.0, 0
@@ -53,7 +56,8 @@ class Progress:
         if not is_new and done < total and now - self._shown < pause:
             return
         self._shown = now
-        self._write(line(step, done, total, loss, self._pace(done, now)), painted)
+        pace = self._pace(done, now)
+        self._write(line(step, done, total, loss, pace, unit=self._unit), painted)
         if done >= total:
             self.close()
 
@@ -78,15 +82,22 @@ class Progress:
         self._stream.flush()
 
 
-def line(
-    step: str, done: int, total: int, loss: float | None, pace: float | None
+def line(  # noqa: PLR0913 - one for each thing that it says
+    step: str,
+    done: int,
+    total: int,
+    loss: float | None,
+    pace: float | None,
+    *,
+    unit: str = "",
 ) -> str:
-    """Return the line; `pace` is in parts a second."""
-    words = [f"{step:<24} {done:>5}/{total}"]
+    """Return the line; `pace` is in parts a second, and `unit` what the parts are."""
+    unit = unit and f" {unit}"
+    words = [f"{step:<24} {done:>5}/{total}{unit}"]
     if loss is not None:
         words.append(f"loss {loss:.3f}")
     if pace is not None:
-        words.append(f"{pace:.1f}/s" if pace >= 1 else f"{1 / pace:.1f} s each")
+        words.append(f"{pace:.1f}{unit}/s" if pace >= 1 else f"{1 / pace:.1f} s each")
         if done < total:
             words.append(f"{duration((total - done) / pace)} left")
     return "  ".join(words)

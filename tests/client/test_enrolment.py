@@ -120,3 +120,85 @@ def test_a_log_with_another_office_than_the_invitations_is_refused(files, office
     assert raised.value.name == "forked-log"
     seen = see_log(vault, federation, FOUNDED.dump(), NOW)
     assert seen.enrolment == OFFICE.identity
+
+
+WRONG = {
+    "address": [
+        "http://127.0.0.1:9443",
+        "127.0.0.999:9443",
+        "host:0",
+        "host:65536",
+        "-host:1",
+        "ho/st:1",
+        "[::g]:1",
+        "::1:9443",
+        "a..b:1",
+    ],
+    "ca_certificate": ["nope", "", "-----BEGIN CERTIFICATE-----\n"],
+    "task": ["cooking", "tag\x1bging"],
+    "backbone": ["../../../etc", "models/../../x", "na\x1b[2Jno", "..\\x", " "],
+    "name": ["ann\x1b[2J", "../../ann", "a\nb"],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [(f, text) for f, texts in WRONG.items() for text in texts]
+)
+def test_an_invitation_that_can_never_work_makes_nothing(files, field, text):
+    invitation, answer, vault = files
+    odd = INVITATION.model_copy(update={field: text})
+    invitation.write_text(odd.model_dump_json())
+    with pytest.raises(FormatError) as raised:
+        enroll(invitation, answer, vault)
+    assert field.removeprefix("ca_") in str(raised.value)
+    assert str(raised.value).isprintable()
+    assert raised.value.hint
+    assert not answer.exists()
+    assert not vault.home.exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost:1", "192.168.0.7:9443", "[::1]:65535", "a_b.example.org:443"]
+)
+def test_each_way_to_write_an_address_is_taken(files, address):
+    invitation, answer, vault = files
+    plain = INVITATION.model_copy(update={"address": address})
+    invitation.write_text(plain.model_dump_json())
+    assert enroll(invitation, answer, vault).invitation.address == address
+
+
+def test_an_answer_of_another_home_is_not_written_over(files, tmp_path):
+    invitation, answer, vault = files
+    enroll(invitation, answer, vault)
+    before, other = answer.read_bytes(), Vault(tmp_path / "other")
+    with pytest.raises(ConfigError, match="not of this home") as raised:
+        enroll(invitation, answer, other)
+    assert "--out" in raised.value.hint
+    assert answer.read_bytes() == before
+    assert not other.home.exists()
+
+
+def test_who_breaks_off_can_enrol_with_the_same_command(files, monkeypatch):
+    invitation, answer, vault = files
+    with monkeypatch.context() as broken:
+        broken.setattr(vault, "write_record", raises(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            enroll(invitation, answer, vault)
+    assert not answer.exists()
+    enroll(invitation, answer, vault)
+
+
+def raises(error):
+    def call(*_):
+        raise error
+
+    return call
+
+
+def test_the_command_that_comes_next_works_as_it_stands(files, tmp_path):
+    invitation, answer, vault = files
+    made = enroll(invitation, answer, vault)
+    home = tmp_path / "my home"
+    next_, elsewhere = describe(made, answer)[-1], describe(made, answer, home)[-1]
+    assert next_ == "Then: proper-client participate --history my.json"
+    assert elsewhere == f"{next_} --home '{home}'"

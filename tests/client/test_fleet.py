@@ -68,8 +68,9 @@ def test_an_answer_about_versions_does_not_end_the_program(server, fleet):
     code = int(ApiErrorCode.RUNTIME_VERSION_INCOMPATIBLE)
     said = json.dumps({"code": code, "detail": "end yourself"}).encode()
     server.answer = (412, said)
-    with pytest.raises(UnknownHereError, match="answered 412"):
+    with pytest.raises(UnknownHereError, match="answered 412") as caught:
         fleet.look()
+    assert "seat was taken back" in caught.value.hint
     server.answer = (403, said)
     with pytest.raises(AwayError, match="answered 403"):
         fleet.look()

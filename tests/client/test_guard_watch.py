@@ -5,6 +5,7 @@ from datetime import UTC
 import pytest
 from offered import (
     AGREED,
+    ME,
     NOISE,
     NOW,
     a_guard,
@@ -59,7 +60,7 @@ def test_a_record_that_cannot_be_kept_agrees_to_nothing(vault, door, monkeypatch
     monkeypatch.setattr(vault, "write_record", full)
     with pytest.raises(ConfigError, match="full"):
         watch.agree(a_proposal(), a_situation())
-    assert watch.record == Record()
+    assert watch.record == Record(identity=ME.hex())
 
 
 def test_a_damaged_record_is_never_a_fresh_start(vault, door):
@@ -155,7 +156,7 @@ def test_after_an_update_without_noise_no_budget_can_be_kept():
     record = a_guard().check(a_proposal(), Record(), a_situation())
     record = a_guard().check_sending(a_proposal(), record)
     assert record.bare == 1
-    with pytest.raises(Refusal, match="1 updates left without noise"):
+    with pytest.raises(Refusal, match="1 update left without noise"):
         spend(a_guard(epsilon_total=100.0), record, 1)
 
 

@@ -216,3 +216,8 @@ def test_what_a_coordinator_says_cannot_steer_the_terminal(tmp_path, caplog):
     play(tmp_path, Fleet(look=[away, letter()]))
     assert "\x1b" not in caplog.text
     assert "answered 503: \\x1b[2J; trying again" in caplog.text
+
+
+def test_a_sentence_of_others_is_gone_on_with_as_ours(tmp_path, caplog):
+    play(tmp_path, Fleet(look=[AwayError("sent no response."), letter()]))
+    assert "sent no response; trying again" in caplog.text

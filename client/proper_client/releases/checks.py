@@ -46,6 +46,10 @@ MAX_FILES = 64
 MAX_BYTES = 1 << 40  # of all files together
 FILES = tuple(f"{part}.safetensors" for part in PARTS)
 UNNAMED = "log           the membership log that was seen names no such version yet"
+NO_BETTER = (
+    "canary        it answers its texts no better than the bare backbone: {loss:.3f} "
+    "nats a token, {bare:.3f} without it"
+)
 NO_TEXTS = "canary: there are no public texts for {task}; --texts FILE names some"
 
 
@@ -306,6 +310,8 @@ def canary(it: Candidate) -> None:
             f"public texts cost {loss:.3f} nats a token, expected at most "
             f"{bare + BAND:.3f}, which is {BAND:g} over the backbone alone"
         )
+    if loss >= bare:
+        it.notes.append(NO_BETTER.format(loss=loss, bare=bare))
 
 
 Check = Callable[[Candidate], None]

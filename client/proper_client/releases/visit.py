@@ -13,6 +13,8 @@ from proper_client.releases.source import Folder, Https
 from proper_client.vault import Vault
 from proper_shared.progress import Progress
 
+KB = 1000  # bytes
+
 
 def visit(source: str, vault: Vault, order: Order, show: Progress) -> list[str]:
     """Pull from a folder or an address; return lines to show.
@@ -21,23 +23,27 @@ def visit(source: str, vault: Vault, order: Order, show: Progress) -> list[str]:
         source: folder, or `https://...`.
         vault: of the person; knows the invitation, and keeps the ledger.
         order: what the person chose.
-        show: a line about the download.
+        show: a line about the download, in kB.
 
     Raises:
         ConfigError: the source is none, no root is trusted, the home is not writable.
         DataError: the source cannot be reached.
         Refused: what came is not taken.
     """
+
+    def tell(name: str, here: int, nbytes: int) -> None:
+        show(name, -(-here // KB), -(-nbytes // KB))
+
     shelf = Shelf(vault.home)
     federation = _federation(vault)
     if Path(source).is_dir():
-        return pull(Folder(Path(source)), shelf, order, federation, show)
+        return pull(Folder(Path(source)), shelf, order, federation, tell)
     with (
         Ledger(vault) as ledger,
         Door(ledger, urlsplit(source).netloc) as door,
         closing(Https(source, door)) as web,
     ):
-        return pull(web, shelf, order, federation, show)
+        return pull(web, shelf, order, federation, tell)
 
 
 def _federation(vault: Vault) -> Federation | None:

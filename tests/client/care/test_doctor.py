@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from invited import certificate
 
 from proper_client.at_rest.key_file import Hardness
 from proper_client.at_rest.passphrase import VARIABLE
@@ -226,7 +227,7 @@ def enrolled(vault, tmp_path):
         number=0,
         name="ann",
         address="fed.example.org:9443",
-        ca_certificate="",
+        ca_certificate=certificate(),
         secret="ab" * 32,
         backbone="nano",
         task="tagging",

@@ -96,3 +96,43 @@ def test_the_commands_fetch_and_go_back(publisher, tmp_path):
     assert (code, "(version 1)" in said) == (0, True)
     shelf = Shelf(tmp_path / "home")
     assert shelf.default() == (shelf.place(shelf.current()), "nano")
+
+
+class Judged:
+    """The device's own backbone, on which the canary finds what it is told to."""
+
+    def __init__(self, own, found):
+        self._own, self._found = own, found
+
+    def __getattr__(self, name):
+        return getattr(self._own, name)
+
+    def canary(self, _):
+        return self._found
+
+
+@pytest.mark.parametrize(
+    ("found", "is_said"),
+    [((2.5, 2.5), True), ((4.4, 2.5), True), ((2.4, 2.5), False)],
+)
+def test_a_release_that_is_no_better_than_its_backbone_is_taken_and_it_is_said(
+    publisher, tmp_path, monkeypatch, found, is_said
+):
+    monkeypatch.setattr(ground, "Ground", lambda *a: Judged(cached(*a), found))
+    home = tmp_path / "home"
+    lines = fetch(publisher.place, home, fingerprint=publisher.fingerprint)
+    assert Shelf(home).current() is not None
+    said = [line for line in lines if "no better than the bare backbone" in line]
+    assert bool(said) == is_said
+    if is_said:
+        assert "{:.3f} nats a token, {:.3f} without".format(*found) in said[0]
+
+
+def test_a_download_says_its_unit(publisher, tmp_path):
+    call = ["pull", str(publisher.place), "--fingerprint", publisher.fingerprint]
+    done = CliRunner().invoke(main, [*call, "--home", str(tmp_path / "home")])
+    assert done.exit_code == 0
+    shown = [x for x in done.stderr.splitlines() if "population.safe" in x]
+    nbytes = len(starter()["population.safetensors"])
+    assert f"/{-(-nbytes // 1000)} kB" in shown[-1]
+    assert all("/s" not in line or " kB/s" in line for line in shown)
