@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from proper_client.choosing import Part
+from proper_client.counting import counted
 from proper_client.ledger_entry import NAME as LEDGER
 from proper_client.vault import Vault
 from proper_client.wish import Taken
@@ -56,7 +57,7 @@ def after_forgetting(done: Sequence["Forgotten"], vault: Vault) -> list[str]:
     for one in done:
         part, model = one.part, one.learning
         lines.append(
-            f"forgot      {len(part.gone):,} entries of {part.task}, "
+            f"forgot      {counted(len(part.gone), 'entry', 'entries')} of {part.task}, "
             f"{len(part.left):,} are left"
         )
         if model is not None:

@@ -47,8 +47,8 @@ MAX_BYTES = 1 << 40  # of all files together
 FILES = tuple(f"{part}.safetensors" for part in PARTS)
 UNNAMED = "log           the membership log that was seen names no such version yet"
 NO_BETTER = (
-    "canary        it answers its texts no better than the bare backbone: {loss:.3f} "
-    "nats a token, {bare:.3f} without it"
+    "canary        public texts cost {loss:.3f} nats a token, {bare:.3f} over the bare "
+    "backbone: it was made for other people, or is of little use"
 )
 NO_TEXTS = "canary: there are no public texts for {task}; --texts FILE names some"
 

@@ -122,7 +122,7 @@ def test_a_release_that_is_no_better_than_its_backbone_is_taken_and_it_is_said(
     home = tmp_path / "home"
     lines = fetch(publisher.place, home, fingerprint=publisher.fingerprint)
     assert Shelf(home).current() is not None
-    said = [line for line in lines if "no better than the bare backbone" in line]
+    said = [line for line in lines if "over the bare backbone" in line]
     assert bool(said) == is_said
     if is_said:
         assert "{:.3f} nats a token, {:.3f} without".format(*found) in said[0]
