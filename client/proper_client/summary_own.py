@@ -56,10 +56,8 @@ def after_forgetting(done: Sequence["Forgotten"], vault: Vault) -> list[str]:
     lines = []
     for one in done:
         part, model = one.part, one.learning
-        lines.append(
-            f"forgot      {counted(len(part.gone), 'entry', 'entries')} of {part.task}, "
-            f"{len(part.left):,} are left"
-        )
+        gone = counted(len(part.gone), "entry", "entries")
+        lines.append(f"forgot      {gone} of {part.task}, {len(part.left):,} are left")
         if model is not None:
             lines.append("model       trained again, as if they had never been there")
         lines += _searched(one)

@@ -125,7 +125,7 @@ def test_a_release_that_is_no_better_than_its_backbone_is_taken_and_it_is_said(
     said = [line for line in lines if "over the bare backbone" in line]
     assert bool(said) == is_said
     if is_said:
-        assert "{:.3f} nats a token, {:.3f} without".format(*found) in said[0]
+        assert "{:.3f} nats a token, {:.3f} over".format(*found) in said[0]
 
 
 def test_a_download_says_its_unit(publisher, tmp_path):
