@@ -165,10 +165,10 @@ class Coordinator:
             SpentError: a block has nothing left for its next round.
         """
         log: list[Round] = []
-        bounds: Bounds = {}
+        bounds = self.store.bounds(part.stage)
         if saved := self.store.load(part.stage):
             part.restore(saved.state)
-            log, bounds = list(saved.rounds), dict(saved.bounds)
+            log = list(saved.rounds)
             if self.gauge is not None and log:
                 self.gauge.recall(part.stage, log[-1].public_best)
         rounds = part.schedule.rounds
@@ -277,7 +277,9 @@ class _Round:
         probe = self._attempts(order, part, {})
         check_norms(probe.terms, probe.sum)
         fresh = probe.terms.next_bounds(probe.sum)
-        return {name: fresh[name] for name in fresh if name != NORMS}
+        self.bounds[kind] = {name: fresh[name] for name in fresh if name != NORMS}
+        self.lead.store.keep_bounds(part.stage, self.bounds)
+        return self.bounds[kind]
 
     def _attempts(self, order: Order, part: FederatedPart, bounds: Limits) -> "_Done":
         layout, serial = part.layout(order.round), self.lead.store.next_serial()

@@ -88,6 +88,7 @@ class _Index(BaseModel):
     blocks: tuple[tuple[int, ...], ...] | None = None
     ledger: Ledger | None = None
     parts: dict[str, _Record]
+    probed: dict[str, Bounds] = {}
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,24 @@ class Store:
             bounds=checkpoint.bounds,
         )
         write_file(self.folder / record.file, data)
-        self._update(parts={**self._index.parts, stage: record})
+        probed = {s: b for s, b in self._index.probed.items() if s != stage}
+        self._update(parts={**self._index.parts, stage: record}, probed=probed)
         if old is not None and old.file != record.file:
             (self.folder / old.file).unlink(missing_ok=True)
+
+    def bounds(self, stage: str) -> Bounds:
+        """Return the bounds for a part's next round, also those of a probe alone."""
+        record = self._index.parts.get(stage)
+        saved = {} if record is None else record.bounds
+        return {**saved, **self._index.probed.get(stage, {})}
+
+    def keep_bounds(self, stage: str, bounds: Bounds) -> None:
+        """Put what a probe found on disk, before its round is complete.
+
+        Members tell the norms of one order once: a coordinator that is started again
+        could not ask for them among others.
+        """
+        self._update(probed={**self._index.probed, stage: dict(bounds)})
 
     @property
     def identity(self) -> str:
