@@ -19,21 +19,29 @@ class Progress:
     Args:
         stream: Where to; standard error if None, so that results can be piped.
         clock: Seconds that never run backwards.
+        of: What a step is, where more of them follow: "this part".
     """
 
     def __init__(
         self,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        of: str = "",
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
+        self._left = f"left of {of}" if of else "left"
         self._step, self._began, self._first = "", 0.0, 0
         self._shown = float("-inf")
         self._width = 0  # of the line that stands on the terminal, unfinished
 
     def __call__(
-        self, step: str, done: int, total: int, loss: float | None = None
+        self,
+        step: str,
+        done: int,
+        total: int,
+        loss: float | None = None,
+        note: str = "",
     ) -> None:
         """Say that `done` of `total` parts of a step are done.
 
@@ -42,6 +50,7 @@ class Progress:
             done: Parts done, at least as many as in the call before.
             total: Parts in all.
             loss: In nats a token, where there is one.
+            note: What else there is to say of it.
         """
         now = self._clock()
         is_new = step != self._step
@@ -53,7 +62,10 @@ class Progress:
         if not is_new and done < total and now - self._shown < pause:
             return
         self._shown = now
-        self._write(line(step, done, total, loss, self._pace(done, now)), painted)
+        text = line(step, done, total, loss, self._pace(done, now))
+        if (head := text.removesuffix(" left")) != text:
+            text = f"{head} {self._left}"
+        self._write("  ".join([text, note] if note else [text]), painted)
         if done >= total:
             self.close()
 

@@ -200,3 +200,13 @@ def test_a_seat_that_nobody_knows_is_no_fault_of_the_program():
     here = there(Keyed(answers()), {s: who for s, who in SEATS.items() if s < 5})
     with pytest.raises(ConfigError, match="seat 5 is in a block"):
         here.members(tuple(range(NODES)))
+
+
+def test_small_blocks_and_who_dropped_out_are_named(tmp_path, caplog):
+    said = []
+    ann = {0: Seated(SEATS[0].identity, SEATS[0].node_key, "ann")}
+    store = Store(tmp_path, "toy")
+    lead = Coordinator(Plan(**TIMES), store, seats=SEATS | ann, say=said.append)
+    lead.run(Keyed(answers(), away=[0]), [population(1)])
+    assert any("fewer than 10" in words for words in said)
+    assert "ann (seat 0) dropped out" in caplog.text
