@@ -276,7 +276,7 @@ def test_a_seat_that_was_taken_back_stays_empty(made, tmp_path):
     answer, late = (join(made, tmp_path, name) for name in ("ann", "bob"))
     take_in(made.folder, answer)
     lost = read_members(made)[0]
-    assert seats_of(made)[0] == Seated(lost.identity, lost.node_key)
+    assert seats_of(made)[0] == Seated(lost.identity, lost.node_key, "ann")
     take_back(made.folder, "ann")
     assert seats_of(made)[0] == Seated(lost.identity, None)
     with pytest.raises(ConfigError, match="taken back"):
