@@ -31,10 +31,12 @@ class Seated:
         identity: Ed25519 public key, hexadecimal.
         node_key: PEM, by which the SuperLink knows the device; None where the device is
             gone for good.
+        name: What the operator calls the person; empty where nobody said.
     """
 
     identity: str
     node_key: str | None
+    name: str = ""
 
 
 Seats = Mapping[int, Seated]
@@ -74,7 +76,7 @@ class Attendance:
                 raise ProtocolError(
                     f"{len(found)} nodes came within {self.plan.join_timeout_s:.0f} s, "
                     f"expected {self.plan.min_nodes}",
-                    hint="start more clients, or ask for fewer with min_nodes",
+                    hint="start more clients, or ask for fewer with min_clients",
                 )
             self._waiting(f"{len(found)} of {self.plan.min_nodes} clients are here")
             self.line.pause()

@@ -68,10 +68,12 @@ class Gauge:
         measure: the loss of a part on those texts, nats a token; None where the stage
             has none.
         band: how much worse than the best of its stage a part may get.
+        last: what `check` measured last; None where that was no finite number.
     """
 
     measure: Callable[[FederatedPart], float | None]
     band: float = BAND
+    last: float | None = None
     _best: dict[str, float] = field(default_factory=dict)
 
     def best(self, stage: Stage) -> float | None:
@@ -97,6 +99,7 @@ class Gauge:
             ProtocolError: it did, or its loss is not finite.
         """
         loss = self.measure(part)
+        self.last = loss if loss is not None and math.isfinite(loss) else None
         if loss is None:
             return
         if not self.holds(part.stage, loss):

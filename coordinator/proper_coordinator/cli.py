@@ -356,4 +356,4 @@ def _lead(folder: Path, *, begun: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     say = lambda line: click.echo(plain(line), err=True)  # noqa: E731
-    go_on(folder, os.environ, Progress(sys.stderr), say, begun=begun)
+    go_on(folder, os.environ, Progress(sys.stderr, of="this part"), say, begun=begun)

@@ -43,6 +43,7 @@ from proper_coordinator.plan import Plan, blocks, cohorts
 from proper_coordinator.store import Checkpoint, Dropout, Round, Store
 from proper_shared.aggregation import Sum
 from proper_shared.errors import ProtocolError
+from proper_shared.friendly import one_line
 from proper_shared.offers import Offer
 from proper_shared.packing import Layout
 from proper_shared.privacy.budget import Budget, without_privacy
@@ -54,6 +55,7 @@ from proper_shared.vectors.encoding import ring_for
 
 __all__ = ["Coordinator", "Progress", "StoppedError", "server_app"]
 
+MIN_COHORT = 10  # that a device's policy asks for, unless its person changed it
 ATTEMPTS = 2  # at one sum; under noise each is paid for, so there is one
 NO_BASE = "0" * 64  # where there is no backbone
 
@@ -132,6 +134,11 @@ class Coordinator:
         here = Attendance(line, self.plan, self.log, self.seats, self.say)
         here.gather()
         here.check_blocks(divided := self._blocks(here))
+        if self.seats is not None and (least := min(map(len, divided))) < MIN_COHORT:
+            self.say(
+                f"a block has {least} members: devices with the default policy refuse "
+                f"to be asked with fewer than {MIN_COHORT}"
+            )
         self._open_purse(divided)
         spent = False  # from there on parts stay as they begin
         for number, part in enumerate(parts):
@@ -165,10 +172,10 @@ class Coordinator:
             SpentError: a block has nothing left for its next round.
         """
         log: list[Round] = []
-        bounds: Bounds = {}
+        bounds = self.store.bounds(part.stage)
         if saved := self.store.load(part.stage):
             part.restore(saved.state)
-            log, bounds = list(saved.rounds), dict(saved.bounds)
+            log = list(saved.rounds)
             if self.gauge is not None and log:
                 self.gauge.recall(part.stage, log[-1].public_best)
         rounds = part.schedule.rounds
@@ -232,7 +239,8 @@ class _Round:
         line = self.here.line
         down, up = line.bytes_down, line.bytes_up
         loss, count, failed = math.nan, 0, None
-        gauge = self.lead.gauge
+        if (gauge := self.lead.gauge) is not None:
+            gauge.last = None  # a round without a sum is not measured
         try:
             total = self._sum(part, round_)
             count = total.count
@@ -246,6 +254,7 @@ class _Round:
             count=count,
             failed=failed,
             public_best=gauge.best(part.stage) if gauge else None,
+            public=gauge.last if gauge else None,
             dropped=self._dropouts(),
             seconds=time.monotonic() - started,
             bytes_down=line.bytes_down - down,
@@ -277,7 +286,9 @@ class _Round:
         probe = self._attempts(order, part, {})
         check_norms(probe.terms, probe.sum)
         fresh = probe.terms.next_bounds(probe.sum)
-        return {name: fresh[name] for name in fresh if name != NORMS}
+        self.bounds[kind] = {name: fresh[name] for name in fresh if name != NORMS}
+        self.lead.store.keep_bounds(part.stage, self.bounds)
+        return self.bounds[kind]
 
     def _attempts(self, order: Order, part: FederatedPart, bounds: Limits) -> "_Done":
         layout, serial = part.layout(order.round), self.lead.store.next_serial()
@@ -345,7 +356,10 @@ class _Round:
             for seat, reason in sorted(self.dropped.items())
         )
         for drop in dropped:
-            _log.warning("seat %d dropped out: %s", drop.seat, drop.reason)
+            seat = (self.lead.seats or {}).get(drop.seat)
+            name = f"{seat.name} (seat {drop.seat})" if seat and seat.name else ""
+            who = one_line(name) or f"seat {drop.seat}"
+            _log.warning("%s dropped out: %s", who, drop.reason)
         return dropped
 
 

@@ -9,6 +9,7 @@ Not covered: two coordinators in two copies of one folder.
 """
 
 import hashlib
+import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ from proper_coordinator.names import Names
 from proper_coordinator.plan import Plan, Privacy
 from proper_coordinator.public_texts import PublicTexts, read_public_texts
 from proper_coordinator.settings import Settings
-from proper_coordinator.store import Store, has_blocks
+from proper_coordinator.store import Store, expect_settings, has_blocks
 from proper_coordinator.superlink import PATIENCE_S, LostRunError, SuperLink
 from proper_shared.durable import write_file
 from proper_shared.errors import ConfigError
@@ -107,10 +108,10 @@ class Leader:
 
     def _coordinator(self) -> Coordinator:
         deployment = self.deployment
-        room = deployment.room(CHECKPOINTS)
+        room, counted = deployment.room(CHECKPOINTS), counted_settings(deployment)
         return Coordinator(
             plan_of(deployment),
-            Store(room, identity_of(deployment, self.facts)),
+            Store(room, identity_of(deployment, self.facts), counted),
             self._note,
             names=Names(deployment.federation, run_number(room)),
             base=self.base,
@@ -134,6 +135,20 @@ def identity_of(deployment: Deployment, facts: tuple[str, ...] = ()) -> str:
         facts: what it depends on besides; see `Ground.facts`.
     """
     settings = deployment.settings
+    chosen = settings.model_dump_json(exclude=_unheard(settings))
+    everything = (deployment.federation, chosen, *facts)
+    return hashlib.sha256(repr(everything).encode()).hexdigest()
+
+
+def counted_settings(deployment: Deployment) -> dict[str, str]:
+    """Return the settings that the result of a deployment depends on, as text."""
+    settings = deployment.settings
+    found = settings.model_dump(mode="json", exclude=_unheard(settings))
+    return {name: json.dumps(value, sort_keys=True) for name, value in found.items()}
+
+
+def _unheard(settings: Settings) -> set[str]:
+    """Return the settings on which the result of a deployment does not depend."""
     network = {"address", "listen", "inner_port", "max_upload_mib"}
     waiting = {
         "join_timeout_s",
@@ -145,10 +160,7 @@ def identity_of(deployment: Deployment, facts: tuple[str, ...] = ()) -> str:
     noise = set() if settings.epsilon else {"epsilon", "delta", "bounds"}
     texts = {"public_texts"}  # what they say is a fact, not where they lie
     told = {"releases"}
-    unheard = network | waiting | noise | texts | told
-    chosen = settings.model_dump_json(exclude=unheard)
-    everything = (deployment.federation, chosen, *facts)
-    return hashlib.sha256(repr(everything).encode()).hexdigest()
+    return network | waiting | noise | texts | told
 
 
 def run_number(room: Path) -> str:
@@ -162,7 +174,7 @@ def run_number(room: Path) -> str:
 def seats_of(deployment: Deployment) -> dict[int, Seated]:
     """Return who was given which seat."""
     return {
-        m.number: Seated(m.identity, m.node_key if m.is_here else None)
+        m.number: Seated(m.identity, m.node_key if m.is_here else None, m.name)
         for m in read_members(deployment)
         if m.identity
     }
@@ -296,8 +308,13 @@ def lead(
     say: Callable[[str], None] = _log.info,
 ) -> None:
     """Train what the settings say; see `Leader.run`."""
+    settings = deployment.settings
+    expect_settings(deployment.folder / CHECKPOINTS, counted_settings(deployment))
+    if settings.public_texts:
+        read_public_texts(deployment.folder / settings.public_texts, settings.task)
     reach(deployment, link_of(deployment, say))  # before a backbone is loaded
-    ground, settings = ground_of(deployment), deployment.settings
+    say(f"loading {settings.backbone} ...")
+    ground = ground_of(deployment)
     method = settings.method.model_dump_json()
     base = base_hash(ground.backbone.fingerprint, settings.task, method, settings.seed)
     parts = lambda: ground.blueprint.parts(settings)  # noqa: E731

@@ -31,7 +31,8 @@ def describe(deployment: Deployment) -> list[str]:
     for stage in ("population", "grouping", "group", "lora_router"):
         done = rounds.get(stage, ())
         wanted = getattr(settings, stage).rounds
-        lines.append(f"{stage:<11} {len(done):>4} of {wanted} rounds{_last(done)}")
+        last = _last(stage, done, noisy=settings.epsilon > 0)
+        lines.append(f"{stage:<11} {len(done):>4} of {wanted} rounds{last}")
     lines += _privacy(deployment)
     names = {member.number: member.name for member in members}
     everything = [round_ for log in rounds.values() for round_ in log]
@@ -53,8 +54,33 @@ def _privacy(deployment: Deployment) -> list[str]:
     return [f"privacy     {ledger.standing(limit)}"]
 
 
-def _last(done: tuple[Round, ...]) -> str:
+def loss_of(stage: str, round_: Round, *, noisy: bool) -> float | None:
+    """Return the loss of a round where it says something of the training.
+
+    The search for groups has none, and one number under noise is noise.
+    """
+    return None if noisy or stage == "grouping" else round_.loss
+
+
+def public_of(round_: Round) -> str:
+    """Say what public texts cost after a round; nothing where they were not asked."""
+    if round_.public is None:
+        return ""
+    best = "" if round_.public_best is None else f" (best {round_.public_best:.3f})"
+    return f"public {round_.public:.3f}{best}"
+
+
+def note_of(round_: Round) -> str:
+    """Return what an operator sees of a round beside its loss."""
+    words = [public_of(round_), f"took {round_.seconds:.1f} s"]
+    return "  ".join(word for word in words if word)
+
+
+def _last(stage: str, done: tuple[Round, ...], *, noisy: bool) -> str:
     if not done:
         return ""
-    loss = "" if done[-1].loss is None else f", loss {done[-1].loss:.3f}"
-    return f", {done[-1].count} clients in the last, {done[-1].seconds:.1f} s{loss}"
+    loss = loss_of(stage, done[-1], noisy=noisy)
+    words = [f"{done[-1].count} clients in the last", f"{done[-1].seconds:.1f} s"]
+    words += [] if loss is None else [f"loss {loss:.3f}"]
+    words += [public] if (public := public_of(done[-1])) else []
+    return "".join(f", {word}" for word in words)

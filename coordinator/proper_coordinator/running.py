@@ -10,16 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from proper_coordinator.authority import fingerprint
 from proper_coordinator.deployment import Deployment, open_deployment
 from proper_coordinator.members import read_members
-from proper_coordinator.progress import has_begun
+from proper_coordinator.progress import has_begun, loss_of, note_of
 from proper_coordinator.settings import FILE
 from proper_coordinator.supervisor import Supervisor, children_of
 from proper_shared.environment import quiet
 from proper_shared.errors import ConfigError, ProperError
+
+if TYPE_CHECKING:
+    from proper_coordinator.flower import Progress
 
 TELL_S = 1.0
 FREE_S = 5.0  # for what a killed `up` started to end
@@ -31,7 +34,12 @@ class Show(Protocol):
     """Shows how far a task is; see `proper_shared.progress`."""
 
     def __call__(
-        self, step: str, done: int, total: int, loss: float | None = None
+        self,
+        step: str,
+        done: int,
+        total: int,
+        loss: float | None = None,
+        note: str = "",
     ) -> None:
         """Say that `done` of `total` parts of a step are done."""
         ...
@@ -161,8 +169,10 @@ def go_on(
     quiet(environment)
     from proper_coordinator.lead import lead  # noqa: PLC0415  after the environment
 
-    lead(
-        deployment,
-        lambda at: show(at.stage, at.round + 1, at.rounds, at.outcome.loss),
-        say,
-    )
+    noisy = deployment.settings.epsilon > 0
+
+    def watch(at: "Progress") -> None:
+        loss = loss_of(at.stage, at.outcome, noisy=noisy)
+        show(at.stage, at.round + 1, at.rounds, loss, note_of(at.outcome))
+
+    lead(deployment, watch, say)

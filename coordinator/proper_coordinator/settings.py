@@ -26,7 +26,7 @@ FILE = "coordinator.toml"
 LARGEST_PORT = 65535
 STAGES = ("population", "grouping", "group", "lora_router")
 BLOCKS = {*MOVED, *PLAIN, *BY_LAYER}  # of which a bound may be chosen
-_HINT = f"take the line out of {FILE} to have the default"
+_HINT = f"take the line out (of {FILE}, or --set) to have the default"
 
 
 class Settings(BaseModel):
@@ -53,7 +53,7 @@ class Settings(BaseModel):
     task: str = Field(default="tagging", description="what is asked of a text")
     public_texts: str = Field(
         default="",
-        description="history, or folder of some, that judges each round; empty: none",
+        description="path from this folder to histories that judge rounds; or none",
     )
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="of fresh tensors and cohorts"
@@ -221,7 +221,7 @@ def parse_settings(text: str) -> Settings:
         if not fault["loc"]:  # what no key has for itself
             raise ConfigError(f"{FILE}: {words}", hint=_HINT) from None
         key, got = str(fault["loc"][0]), repr(fault["input"])[:40]
-        words = f"{FILE}: {key} is {got}, {words.lower()}"
+        words = f"{FILE}: {key} is {got}, {words[:1].lower()}{words[1:]}"
         raise ConfigError(words, hint=_HINT) from None
 
 

@@ -14,7 +14,7 @@ Not covered: two coordinators that write into one folder at the same time.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Round(BaseModel):
         failed: Why the round moved nothing; None where it did.
         public_best: The least that public texts cost the stage so far, nats a token;
             None where they are not looked at.
+        public: What they cost after this round, likewise.
         bytes_down: Content of all messages to the nodes.
         bytes_up: Content of all messages from the nodes.
     """
@@ -60,6 +61,7 @@ class Round(BaseModel):
     count: int
     failed: str | None = None
     public_best: float | None = None
+    public: float | None = None
     dropped: tuple[Dropout, ...]
     seconds: float
     bytes_down: int
@@ -84,10 +86,12 @@ class _Index(BaseModel):
 
     format: int
     identity: str
+    settings: dict[str, str] = {}
     serial: int
     blocks: tuple[tuple[int, ...], ...] | None = None
     ledger: Ledger | None = None
     parts: dict[str, _Record]
+    probed: dict[str, Bounds] = {}
 
 
 @dataclass(frozen=True)
@@ -112,27 +116,40 @@ class Store:
         folder: Theirs alone; it is made if it is not there.
         identity: All that the result depends on, in short (a hash). A folder with
             another identity is refused, since going on would mix two runs.
+        settings: Those in the identity, as text, to name what was changed.
 
     Raises:
         ConfigError: the folder belongs to another run.
         FormatError: the index is malformed.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(
+        self, folder: Path, identity: str, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        self._index = _Index(format=FORMAT, identity=identity, serial=0, parts={})
+        self._index = _Index(
+            format=FORMAT,
+            identity=identity,
+            settings=dict(settings or {}),
+            serial=0,
+            parts={},
+        )
         if not (folder / INDEX).exists():
             self._update()
             return
         found = _read_index(folder / INDEX)
         if found.identity != identity:
+            changed = _changed(found.settings, settings or {})
+            what = f": {changed}" if changed else " or other data"
             raise ConfigError(
-                f"{folder} holds a run with other settings or other data",
-                hint="choose another folder, or remove this one to start afresh",
+                f"{folder} holds a run with other settings{what}",
+                hint="set it back, or move this folder away to start afresh",
             )
         self._index = found
+        if settings and not found.settings:  # from before they were kept
+            self._update(settings=dict(settings))
 
     def load(self, stage: str) -> Checkpoint | None:
         """Return where a part stands, or None if it has no complete round.
@@ -170,9 +187,24 @@ class Store:
             bounds=checkpoint.bounds,
         )
         write_file(self.folder / record.file, data)
-        self._update(parts={**self._index.parts, stage: record})
+        probed = {s: b for s, b in self._index.probed.items() if s != stage}
+        self._update(parts={**self._index.parts, stage: record}, probed=probed)
         if old is not None and old.file != record.file:
             (self.folder / old.file).unlink(missing_ok=True)
+
+    def bounds(self, stage: str) -> Bounds:
+        """Return the bounds for a part's next round, also those of a probe alone."""
+        record = self._index.parts.get(stage)
+        saved = {} if record is None else record.bounds
+        return {**saved, **self._index.probed.get(stage, {})}
+
+    def keep_bounds(self, stage: str, bounds: Bounds) -> None:
+        """Put what a probe found on disk, before its round is complete.
+
+        Members tell the norms of one order once: a coordinator that is started again
+        could not ask for them among others.
+        """
+        self._update(probed={**self._index.probed, stage: dict(bounds)})
 
     @property
     def identity(self) -> str:
@@ -259,6 +291,34 @@ def read_ledger(folder: Path) -> Ledger | None:
     if not (folder / INDEX).is_file():
         return None
     return _read_index(folder / INDEX).ledger
+
+
+def expect_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    """Refuse settings that are not those of the run in a folder, likewise.
+
+    Raises:
+        ConfigError: naming what was changed.
+        FormatError: the index is malformed.
+    """
+    if not (folder / INDEX).is_file():
+        return
+    if changed := _changed(_read_index(folder / INDEX).settings, settings):
+        raise ConfigError(
+            f"{folder} holds a run with other settings: {changed}",
+            hint="set it back, or move this folder away to start afresh",
+        )
+
+
+def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Name the settings that differ; nothing where the old ones were not kept."""
+    if not old or not new:
+        return ""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    words = [
+        f"{name} is {new.get(name, 'none')}, was {old.get(name, 'none')}"
+        for name in names
+    ]
+    return "; ".join(words)
 
 
 def _read_index(path: Path) -> _Index:

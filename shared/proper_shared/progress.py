@@ -20,6 +20,7 @@ class Progress:
         stream: Where to; standard error if None, so that results can be piped.
         clock: Seconds that never run backwards.
         unit: What the parts are, where it is not a step's own (`kB`).
+        of: What a step is, where more of them follow: "this part".
     """
 
     def __init__(
@@ -27,8 +28,9 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         unit: str = "",
+        of: str = "",
     ) -> None:
-        self._unit = unit
+        self._unit, self._of = unit, of
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._step, self._began, self._first = "", 0.0, 0
@@ -36,7 +38,12 @@ class Progress:
         self._width = 0  # of the line that stands on the terminal, unfinished
 
     def __call__(
-        self, step: str, done: int, total: int, loss: float | None = None
+        self,
+        step: str,
+        done: int,
+        total: int,
+        loss: float | None = None,
+        note: str = "",
     ) -> None:
         """Say that `done` of `total` parts of a step are done.
 
@@ -45,6 +52,7 @@ class Progress:
             done: Parts done, at least as many as in the call before.
             total: Parts in all.
             loss: In nats a token, where there is one.
+            note: What else there is to say of it.
         """
         now = self._clock()
         is_new = step != self._step
@@ -57,7 +65,8 @@ class Progress:
             return
         self._shown = now
         pace = self._pace(done, now)
-        self._write(line(step, done, total, loss, pace, unit=self._unit), painted)
+        text = line(step, done, total, loss, pace, unit=self._unit, of=self._of)
+        self._write("  ".join([text, note] if note else [text]), painted)
         if done >= total:
             self.close()
 
@@ -90,8 +99,9 @@ def line(  # noqa: PLR0913 - one for each thing that it says
     pace: float | None,
     *,
     unit: str = "",
+    of: str = "",
 ) -> str:
-    """Return the line; `pace` is in parts a second, and `unit` what the parts are."""
+    """Return the line; `pace` in parts a second, `unit` and `of` as in `Progress`."""
     unit = unit and f" {unit}"
     words = [f"{step:<24} {done:>5}/{total}{unit}"]
     if loss is not None:
@@ -99,7 +109,8 @@ def line(  # noqa: PLR0913 - one for each thing that it says
     if pace is not None:
         words.append(f"{pace:.1f}{unit}/s" if pace >= 1 else f"{1 / pace:.1f} s each")
         if done < total:
-            words.append(f"{duration((total - done) / pace)} left")
+            left = f"{duration((total - done) / pace)} left"
+            words.append(f"{left} of {of}" if of else left)
     return "  ".join(words)
 
 

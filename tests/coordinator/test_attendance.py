@@ -8,8 +8,9 @@ from flwr.proto.node_pb2 import NodeInfo
 from toy_federation import ToySite, population
 
 from proper_client.flower import Participant
+from proper_client.policy import Policy
 from proper_coordinator.attendance import Attendance, Seated
-from proper_coordinator.flower import Coordinator
+from proper_coordinator.flower import MIN_COHORT, Coordinator
 from proper_coordinator.line import Line, StoppedError
 from proper_coordinator.plan import Plan
 from proper_coordinator.store import Store
@@ -200,3 +201,17 @@ def test_a_seat_that_nobody_knows_is_no_fault_of_the_program():
     here = there(Keyed(answers()), {s: who for s, who in SEATS.items() if s < 5})
     with pytest.raises(ConfigError, match="seat 5 is in a block"):
         here.members(tuple(range(NODES)))
+
+
+def test_small_blocks_and_who_dropped_out_are_named(tmp_path, caplog):
+    said = []
+    ann = {0: Seated(SEATS[0].identity, SEATS[0].node_key, "ann")}
+    store = Store(tmp_path, "toy")
+    lead = Coordinator(Plan(**TIMES), store, seats=SEATS | ann, say=said.append)
+    lead.run(Keyed(answers(), away=[0]), [population(1)])
+    assert any("fewer than 10" in words for words in said)
+    assert "ann (seat 0) dropped out" in caplog.text
+
+
+def test_the_operator_is_warned_where_the_default_policy_refuses():
+    assert Policy().min_cohort == MIN_COHORT

@@ -276,9 +276,9 @@ def test_a_seat_that_was_taken_back_stays_empty(made, tmp_path):
     answer, late = (join(made, tmp_path, name) for name in ("ann", "bob"))
     take_in(made.folder, answer)
     lost = read_members(made)[0]
-    assert seats_of(made)[0] == Seated(lost.identity, lost.node_key)
+    assert seats_of(made)[0] == Seated(lost.identity, lost.node_key, "ann")
     take_back(made.folder, "ann")
-    assert seats_of(made)[0] == Seated(lost.identity, None)
+    assert seats_of(made)[0] == Seated(lost.identity, None, "ann")
     with pytest.raises(ConfigError, match="taken back"):
         take_in(made.folder, answer)
     take_back(made.folder, "bob")

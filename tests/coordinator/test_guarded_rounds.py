@@ -83,6 +83,26 @@ def test_an_attempt_after_a_signed_one_has_the_very_same_sum(federation, undistu
     assert same(part, undisturbed)
 
 
+def test_a_round_outlives_a_kill_after_its_probe_though_somebody_comes(federation):
+    opened = []
+
+    def at(phase, seat, _):
+        if opened and phase is not Phase.OPEN:
+            raise KilledError
+        if phase is Phase.OPEN:
+            opened.append(seat)
+        return seat != SEATS - 1
+
+    federation.at = at
+    with pytest.raises(KilledError):
+        federation.run()
+    federation.at = lambda *_: True
+    federation.run()
+    counts = [p.outcome.count for p in federation.rounds]
+    assert counts == [SEATS] * ROUNDS
+    assert not any(device.refusals for device in federation.devices)
+
+
 def test_a_device_whose_history_changed_stays_out_of_a_sum_that_comes_again(federation):
     def change():
         learner = federation.devices[2].learner

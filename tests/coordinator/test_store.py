@@ -38,6 +38,21 @@ def test_another_run_is_refused_and_its_folder_left_alone(tmp_path):
     assert Store(tmp_path, "mine").load("group") is not None
 
 
+def test_settings_that_were_changed_are_named_where_they_were_kept(tmp_path):
+    Store(tmp_path, "mine")  # as before settings were kept
+    with pytest.raises(ConfigError, match="other settings or other data"):
+        Store(tmp_path, "yours", {"group_rounds": "5"})
+    module.expect_settings(tmp_path, {"group_rounds": "5"})
+    Store(tmp_path, "mine", {"group_rounds": "4"})
+    with pytest.raises(ConfigError, match="group_rounds is 5, was 4") as caught:
+        Store(tmp_path, "yours", {"group_rounds": "5"})
+    assert "move" in caught.value.hint
+    assert "remove" not in caught.value.hint
+    with pytest.raises(ConfigError, match="group_rounds is 5, was 4"):
+        module.expect_settings(tmp_path, {"group_rounds": "5"})
+    module.expect_settings(tmp_path, {"group_rounds": "4"})
+
+
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_crash_while_saving_leaves_the_round_before(tmp_path, monkeypatch, step):
     written = []
