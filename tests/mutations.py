@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import safetensors.numpy
+import torch
 from hostile import KINDS, Agreed, Draft, offer
 from published import Publisher, cached
 
@@ -225,6 +226,7 @@ def arguments():
 
 def main():
     chosen = arguments()
+    torch.set_num_threads(1)  # threads that wait for each other are no work
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "seen").mkdir()
