@@ -8,7 +8,7 @@ DEMO := out/demo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-deployment lint tree
+.PHONY: help install demo test test-client test-rest test-deployment lint readme
 
 help:
 	@echo "make demo     train 100 personal models with a federation in this machine"
@@ -41,8 +41,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# In two processes, one for each core; torch would take both for itself.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(MAKE) --jobs 2 test-client test-rest
+
+test-client: $(INSTALLED)
+	$(BIN)/pytest tests/client
+
+test-rest: $(INSTALLED)
+	$(BIN)/pytest --ignore tests/client
 
 test-deployment: $(INSTALLED)
 	$(BIN)/pytest -m deployment tests/deployment
